@@ -1,0 +1,47 @@
+#include "imap/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *must(void *p)
+{
+    if (!p) {
+        fputs("imapfs: out of memory\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t size)
+{
+    return must(malloc(size ? size : 1));
+}
+
+void *mem_zalloc(size_t size)
+{
+    return must(calloc(1, size ? size : 1));
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+    return must(realloc(old, size ? size : 1));
+}
+
+char *mem_strdup(const char *s)
+{
+    return must(strdup(s));
+}
+
+char *mem_strndup(const char *s, size_t len)
+{
+    return must(strndup(s, len));
+}
+
+void mem_wipe_free(char *secret)
+{
+    if (!secret)
+        return;
+    explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
