@@ -1,0 +1,46 @@
+/* The named bounds on everything a server can size. Each is generous for honest servers and small
+ * enough that a hostile one cannot exhaust the machine. */
+#ifndef IMAP_LIMITS_H
+#define IMAP_LIMITS_H
+
+/* One response without its literals. A SEARCH answer of a million UIDs is 8 MB on one line. */
+#define LIMIT_LINE (16u * 1024 * 1024)
+
+/* One literal. Bodies are asked for in windows of at most LIMIT_WINDOW bytes, so only a server that
+ * ignores the window comes near this. Memory grows as bytes arrive, not as they are announced. */
+#define LIMIT_LITERAL (64u * 1024 * 1024)
+
+/* One response with its literals. */
+#define LIMIT_RESPONSE (96u * 1024 * 1024)
+
+/* A greeting or an answer before login: nobody has business sending more. */
+#define LIMIT_LOGIN_LINE (64u * 1024)
+
+/* Parentheses within parentheses. */
+#define LIMIT_NESTING 64
+
+/* Tokens in one response: what a line of LIMIT_LINE bytes of single digits would need is refused. */
+#define LIMIT_TOKENS (4u * 1024 * 1024)
+
+/* Messages in one mailbox that are loaded; the table costs some 100 bytes each. */
+#define LIMIT_MESSAGES 10000000u
+
+/* Mailboxes in one account. */
+#define LIMIT_MAILBOXES 100000u
+
+/* A mailbox name on the wire. */
+#define LIMIT_MAILBOX_NAME 4096u
+
+/* The header fields kept for one message while they are turned into a name. */
+#define LIMIT_HEADER (1024u * 1024)
+
+/* The largest window of a body asked for at once. */
+#define LIMIT_WINDOW (1024u * 1024)
+
+/* A command line, literals apart (RFC 7162 section 4 asks for 8192; Yahoo takes 1000). */
+#define LIMIT_COMMAND 1000u
+
+/* Commands in flight on one connection. */
+#define LIMIT_PIPELINE 12
+
+#endif

@@ -1,0 +1,116 @@
+#include "imap/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <syslog.h>
+#include <time.h>
+
+enum { LINE_MAX_BYTES = 2000 };
+
+static atomic_bool debugging;
+static atomic_bool use_syslog;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_text[512]; /* under lock */
+static time_t last_time;    /* under lock */
+
+void log_init(bool debug)
+{
+    debugging = debug;
+}
+
+void log_to_syslog(void)
+{
+    openlog("imapfs", LOG_PID, LOG_MAIL);
+    use_syslog = true;
+}
+
+bool log_debugging(void)
+{
+    return debugging;
+}
+
+void log_escape(struct buf *out, const char *data, size_t len, size_t max)
+{
+    size_t n = len < max ? len : max;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)data[i];
+        if (c < 0x20 || c == 0x7f)
+            buf_addf(out, "\\x%02x", c);
+        else
+            buf_addc(out, (char)c);
+    }
+    if (n < len)
+        buf_adds(out, "...");
+}
+
+static void __attribute__((format(printf, 2, 0))) emit(int priority, const char *fmt, va_list ap)
+{
+    char raw[LINE_MAX_BYTES];
+    int n = vsnprintf(raw, sizeof raw, fmt, ap);
+    if (n < 0)
+        return;
+    struct buf line = {0};
+    size_t len = (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
+    log_escape(&line, raw, len, len);
+    const char *text = buf_str(&line);
+    if (priority <= LOG_WARNING) {
+        pthread_mutex_lock(&lock);
+        snprintf(last_text, sizeof last_text, "%.*s", (int)sizeof last_text - 1, text);
+        last_time = time(NULL);
+        pthread_mutex_unlock(&lock);
+    }
+    if (use_syslog)
+        syslog(priority, "%s", text);
+    else
+        fprintf(stderr, "imapfs: %s\n", text);
+    buf_free(&line);
+}
+
+void log_error(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    emit(LOG_ERR, fmt, ap);
+    va_end(ap);
+}
+
+void log_warn(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    emit(LOG_WARNING, fmt, ap);
+    va_end(ap);
+}
+
+void log_info(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    emit(LOG_INFO, fmt, ap);
+    va_end(ap);
+}
+
+void log_debug(const char *fmt, ...)
+{
+    if (!debugging)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    emit(LOG_DEBUG, fmt, ap);
+    va_end(ap);
+}
+
+void log_last(struct buf *out)
+{
+    pthread_mutex_lock(&lock);
+    if (last_text[0]) {
+        char when[32];
+        struct tm tm;
+        localtime_r(&last_time, &tm);
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
+        buf_addf(out, "%s %s", when, last_text);
+    }
+    pthread_mutex_unlock(&lock);
+}
