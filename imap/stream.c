@@ -1,0 +1,445 @@
+#include "imap/stream.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "imap/clock.h"
+#include "imap/mem.h"
+
+struct tls_config {
+    SSL_CTX *ctx;
+    bool pinned;
+    unsigned char pin[32]; /* SHA-256 of the certificate's DER form, when pinned */
+};
+
+struct stream {
+    int fd;
+    int stop;
+    pid_t child; /* of a tunnel, else 0 */
+    SSL *ssl;
+    bool read_wants_write; /* TLS may have to write before it can read, and the reverse */
+    bool write_wants_read;
+    char cipher[80];
+};
+
+/* ---- configuration ---- */
+
+static int parse_fingerprint(const char *text, unsigned char pin[32])
+{
+    size_t n = 0;
+    while (*text) {
+        if (*text == ':') {
+            text++;
+            continue;
+        }
+        if (n == 32 || !isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]))
+            return -EINVAL;
+        char pair[3] = {text[0], text[1], 0};
+        pin[n++] = (unsigned char)strtoul(pair, NULL, 16);
+        text += 2;
+    }
+    return n == 32 ? 0 : -EINVAL;
+}
+
+struct tls_config *tls_config_new(const char *cafile, const char *fingerprint, struct buf *why)
+{
+    struct tls_config *c = mem_zalloc(sizeof *c);
+    c->ctx = SSL_CTX_new(TLS_client_method());
+    if (!c->ctx) {
+        buf_adds(why, "cannot set up TLS");
+        goto fail;
+    }
+    SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION);
+    SSL_CTX_set_mode(c->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                 SSL_MODE_RELEASE_BUFFERS);
+    /* Gmail among others closes without close_notify; IMAP's own framing tells a cut answer. */
+    SSL_CTX_set_options(c->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    if (fingerprint) {
+        if (parse_fingerprint(fingerprint, c->pin) != 0) {
+            buf_adds(why, "fingerprint= is not sha256: and 64 hexadecimal digits");
+            goto fail;
+        }
+        c->pinned = true;
+        SSL_CTX_set_verify(c->ctx, SSL_VERIFY_NONE, NULL);
+    } else if (cafile) {
+        if (SSL_CTX_load_verify_file(c->ctx, cafile) != 1) {
+            buf_addf(why, "cannot read certificates from cafile %s", cafile);
+            goto fail;
+        }
+    } else if (SSL_CTX_set_default_verify_paths(c->ctx) != 1) {
+        buf_adds(why, "cannot find the system's certificate authorities; give -o cafile=FILE");
+        goto fail;
+    }
+    return c;
+fail:
+    tls_config_free(c);
+    return NULL;
+}
+
+void tls_config_free(struct tls_config *c)
+{
+    if (!c)
+        return;
+    SSL_CTX_free(c->ctx);
+    free(c);
+}
+
+/* ---- connecting ---- */
+
+static struct stream *stream_new(int fd, int stop)
+{
+    struct stream *s = mem_zalloc(sizeof *s);
+    s->fd = fd;
+    s->stop = stop;
+    return s;
+}
+
+static int poll_deadline(int fd, short events, int stop, int64_t deadline)
+{
+    for (;;) {
+        struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = stop, .events = POLLIN}};
+        int64_t left = deadline - clock_ms();
+        if (left < 0)
+            left = 0;
+        int n = poll(p, 2, left > 600000 ? 600000 : (int)left);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0 && p[1].revents)
+            return -ECANCELED;
+        if (n > 0 && p[0].revents)
+            return 0;
+        if (clock_ms() >= deadline)
+            return -ETIMEDOUT;
+    }
+}
+
+/* getaddrinfo() knows no deadline, so it runs aside. A look-up that outlives its deadline is left
+ * to end by itself, and its memory with it: there is no way to take it back. */
+static int resolve(const char *host, const char *port, int stop, int64_t deadline,
+                   struct addrinfo **out, struct buf *why)
+{
+    struct lookup {
+        struct gaicb cb;
+        struct addrinfo hints;
+        char host[256], port[16];
+    } *q = mem_zalloc(sizeof *q);
+    snprintf(q->host, sizeof q->host, "%s", host);
+    snprintf(q->port, sizeof q->port, "%s", port);
+    q->hints.ai_socktype = SOCK_STREAM;
+    q->hints.ai_flags = AI_ADDRCONFIG;
+    q->cb = (struct gaicb){.ar_name = q->host, .ar_service = q->port, .ar_request = &q->hints};
+    struct in6_addr literal;
+    if (inet_pton(AF_INET, host, &literal) == 1 || inet_pton(AF_INET6, host, &literal) == 1)
+        q->hints.ai_flags = AI_NUMERICHOST;
+
+    struct gaicb *list[1] = {&q->cb};
+    int gai = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
+    int err = 0;
+    while (gai == 0 && (gai = gai_error(&q->cb)) == EAI_INPROGRESS) {
+        /* Short turns, because gai_suspend() cannot watch the stop descriptor. */
+        struct timespec turn = {.tv_nsec = 100 * 1000000};
+        const struct gaicb *wait[1] = {&q->cb};
+        gai_suspend(wait, 1, &turn);
+        err = poll_deadline(-1, 0, stop, clock_ms());
+        err = err == -ECANCELED ? err : clock_ms() >= deadline ? -ETIMEDOUT : 0;
+        if (err) {
+            buf_addf(why, "cannot look up %s: %s", host, strerror(-err));
+            if (gai_cancel(&q->cb) == EAI_CANCELED)
+                free(q);
+            return err;
+        }
+        gai = 0;
+    }
+    if (gai != 0) {
+        buf_addf(why, "cannot find host %s: %s", host, gai_strerror(gai));
+        free(q);
+        return -EHOSTUNREACH;
+    }
+    *out = q->cb.ar_result;
+    free(q);
+    return 0;
+}
+
+static void set_socket_options(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+static int try_address(const struct addrinfo *ai, int stop, int64_t deadline, int *out)
+{
+    int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    int err = 0;
+    if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
+        err = -errno;
+        if (err == -EINPROGRESS) {
+            err = poll_deadline(fd, POLLOUT, stop, deadline);
+            int soerr = 0;
+            socklen_t len = sizeof soerr;
+            if (!err && getsockopt(fd, SOL_SOCKET, SO_ERROR, &soerr, &len) == 0)
+                err = -soerr;
+        }
+    }
+    if (err) {
+        close(fd);
+        return err;
+    }
+    set_socket_options(fd);
+    *out = fd;
+    return 0;
+}
+
+int stream_connect(struct stream **out, const char *host, const char *port, int stop,
+                   int64_t deadline, struct buf *why)
+{
+    struct addrinfo *list = NULL;
+    int err = resolve(host, port, stop, deadline, &list, why);
+    if (err)
+        return err;
+    err = -EHOSTUNREACH;
+    int fd = -1;
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+        /* One silent address must not eat the time of those behind it. */
+        int64_t now = clock_ms();
+        int64_t until = ai->ai_next ? now + (deadline - now) / 2 : deadline;
+        err = try_address(ai, stop, until, &fd);
+        if (!err || err == -ECANCELED)
+            break;
+    }
+    freeaddrinfo(list);
+    if (err) {
+        buf_addf(why, "cannot connect to %s port %s: %s", host, port, strerror(-err));
+        return err;
+    }
+    *out = stream_new(fd, stop);
+    return 0;
+}
+
+int stream_tunnel(struct stream **out, const char *command, int stop, struct buf *why)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        int err = -errno;
+        buf_addf(why, "cannot run the tunnel command: %s", strerror(-err));
+        return err;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(pair[1], 0);
+        dup2(pair[1], 1);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    int err = pid < 0 ? -errno : 0;
+    close(pair[1]);
+    if (err) {
+        close(pair[0]);
+        buf_addf(why, "cannot run the tunnel command: %s", strerror(-err));
+        return err;
+    }
+    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    *out = stream_new(pair[0], stop);
+    (*out)->child = pid;
+    return 0;
+}
+
+/* ---- TLS ---- */
+
+static bool is_address(const char *host)
+{
+    struct in6_addr a;
+    return inet_pton(AF_INET, host, &a) == 1 || inet_pton(AF_INET6, host, &a) == 1;
+}
+
+static int set_expected_name(SSL *ssl, const char *host)
+{
+    if (is_address(host))
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1 ? 0 : -EINVAL;
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (SSL_set_tlsext_host_name(ssl, host) != 1 || SSL_set1_host(ssl, host) != 1)
+        return -EINVAL;
+    return 0;
+}
+
+static void explain_tls(SSL *ssl, const char *host, struct buf *why)
+{
+    long verify = SSL_get_verify_result(ssl);
+    if (verify != X509_V_OK) {
+        buf_addf(why, "the certificate of %s is refused: %s", host,
+                 X509_verify_cert_error_string(verify));
+        if (verify == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+            verify == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+            verify == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY)
+            buf_adds(why, " (trust it with -o cafile=FILE or -o fingerprint=sha256:HEX)");
+        return;
+    }
+    unsigned long code = ERR_peek_error();
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    buf_addf(why, "no TLS with %s: %s", host,
+             reason ? reason : "the server closed the connection");
+}
+
+static int check_pin(SSL *ssl, const struct tls_config *c, const char *host, struct buf *why)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    X509 *cert = SSL_get1_peer_certificate(ssl);
+    int ok = cert && X509_digest(cert, EVP_sha256(), sum, &len) == 1 && len == sizeof c->pin &&
+             CRYPTO_memcmp(sum, c->pin, len) == 0;
+    X509_free(cert);
+    if (ok)
+        return 0;
+    buf_addf(why, "the certificate of %s has another fingerprint: sha256:", host);
+    for (unsigned i = 0; i < len; i++)
+        buf_addf(why, "%02x", sum[i]);
+    return -EPERM;
+}
+
+/* What OpenSSL says of a call that did not succeed, as -EAGAIN, 0 (closed) or -errno. */
+static ssize_t tls_result(struct stream *s, int ret, bool *other_way, int want_other)
+{
+    int e = SSL_get_error(s->ssl, ret);
+    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
+        *other_way = e == want_other;
+        return -EAGAIN;
+    }
+    if (e == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    if (e == SSL_ERROR_SYSCALL && errno && errno != EAGAIN)
+        return -errno;
+    return -ECONNRESET;
+}
+
+int stream_start_tls(struct stream *s, const struct tls_config *c, const char *host,
+                     int64_t deadline, struct buf *why)
+{
+    SSL *ssl = SSL_new(c->ctx);
+    if (!ssl || set_expected_name(ssl, host) != 0 || SSL_set_fd(ssl, s->fd) != 1) {
+        buf_addf(why, "cannot set up TLS for %s", host);
+        SSL_free(ssl);
+        return -EIO;
+    }
+    s->ssl = ssl;
+    for (;;) {
+        ERR_clear_error();
+        int ret = SSL_connect(ssl);
+        if (ret == 1)
+            break;
+        int e = SSL_get_error(ssl, ret);
+        if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) {
+            explain_tls(ssl, host, why);
+            return -EPROTO;
+        }
+        short events = e == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN;
+        int err = poll_deadline(s->fd, events, s->stop, deadline);
+        if (err) {
+            buf_addf(why, "no TLS with %s: %s", host, strerror(-err));
+            return err;
+        }
+    }
+    snprintf(s->cipher, sizeof s->cipher, "%s %s", SSL_get_version(ssl), SSL_get_cipher(ssl));
+    return c->pinned ? check_pin(ssl, c, host, why) : 0;
+}
+
+/* ---- bytes ---- */
+
+ssize_t stream_read(struct stream *s, void *data, size_t len)
+{
+    s->read_wants_write = false;
+    if (s->ssl) {
+        ERR_clear_error();
+        errno = 0;
+        size_t n = 0;
+        int ret = SSL_read_ex(s->ssl, data, len, &n);
+        return ret == 1 ? (ssize_t)n
+                        : tls_result(s, ret, &s->read_wants_write, SSL_ERROR_WANT_WRITE);
+    }
+    ssize_t n = read(s->fd, data, len);
+    if (n < 0)
+        return errno == EINTR || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    return n;
+}
+
+ssize_t stream_write(struct stream *s, const void *data, size_t len)
+{
+    s->write_wants_read = false;
+    if (s->ssl) {
+        ERR_clear_error();
+        errno = 0;
+        size_t n = 0;
+        int ret = SSL_write_ex(s->ssl, data, len, &n);
+        if (ret == 1)
+            return (ssize_t)n;
+        ssize_t r = tls_result(s, ret, &s->write_wants_read, SSL_ERROR_WANT_READ);
+        return r == 0 ? -EPIPE : r;
+    }
+    ssize_t n = send(s->fd, data, len, MSG_NOSIGNAL);
+    if (n < 0)
+        return errno == EINTR || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    return n;
+}
+
+int stream_fd(const struct stream *s)
+{
+    return s->fd;
+}
+
+short stream_events(const struct stream *s, bool writing)
+{
+    short events = POLLIN;
+    if ((writing && !s->write_wants_read) || s->read_wants_write)
+        events |= POLLOUT;
+    return events;
+}
+
+int stream_wait(struct stream *s, bool writing, int64_t deadline)
+{
+    return poll_deadline(s->fd, stream_events(s, writing), s->stop, deadline);
+}
+
+const char *stream_cipher(const struct stream *s)
+{
+    return s->cipher;
+}
+
+void stream_close(struct stream **sp)
+{
+    struct stream *s = *sp;
+    if (!s)
+        return;
+    if (s->ssl) {
+        SSL_shutdown(s->ssl); /* says close_notify; nobody waits for the answer */
+        SSL_free(s->ssl);
+    }
+    close(s->fd);
+    if (s->child > 0) {
+        kill(s->child, SIGTERM);
+        waitpid(s->child, NULL, 0);
+    }
+    free(s);
+    *sp = NULL;
+}

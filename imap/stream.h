@@ -1,0 +1,57 @@
+/* A byte stream to a server: TCP, TLS over it, or a command's pipe. The one file that knows OpenSSL.
+ *
+ * Sockets never block: every wait is a poll with a deadline, and a readable `stop` descriptor ends
+ * it early with -ECANCELED. One thread uses a stream at a time. */
+#ifndef IMAP_STREAM_H
+#define IMAP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "imap/buf.h"
+
+struct stream;
+struct tls_config;
+
+/* What certificates are held against; made once, shared read-only by all connections of an account.
+ * `cafile`: PEM file of authorities, NULL for the system's. `fingerprint`: SHA-256 of the server's
+ * certificate as 64 hex digits (colons allowed), which then replaces the authorities; or NULL. On
+ * failure NULL, and `why` says in one sentence why. Free with tls_config_free(). */
+struct tls_config *tls_config_new(const char *cafile, const char *fingerprint, struct buf *why);
+void tls_config_free(struct tls_config *c);
+
+/* Connects to the first address of `host` that answers before `deadline` (clock_ms()). On failure
+ * -errno, and `why` gets one sentence. */
+int stream_connect(struct stream **out, const char *host, const char *port, int stop,
+                   int64_t deadline, struct buf *why);
+
+/* Runs `command` with sh(1) and speaks with its standard input and output. */
+int stream_tunnel(struct stream **out, const char *command, int stop, struct buf *why);
+
+/* Negotiates TLS 1.2 or newer and verifies the certificate against `host` (a name, or an address
+ * when it is one). Bytes that arrived before belong to nobody: the caller checks that it holds none.
+ * On failure -errno, and `why` says which of the checks failed. */
+int stream_start_tls(struct stream *s, const struct tls_config *c, const char *host,
+                     int64_t deadline, struct buf *why);
+
+/* > 0: bytes read or written; -EAGAIN: wait first; 0 (read): the peer closed; else -errno. */
+ssize_t stream_read(struct stream *s, void *data, size_t len);
+ssize_t stream_write(struct stream *s, const void *data, size_t len);
+
+int stream_fd(const struct stream *s);
+
+/* The poll(2) events that make the next read (or, with `writing`, also a write) worth trying. */
+short stream_events(const struct stream *s, bool writing);
+
+/* Waits until stream_events() come: 0, -ETIMEDOUT or -ECANCELED. */
+int stream_wait(struct stream *s, bool writing, int64_t deadline);
+
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" without TLS. Valid as long as the stream. */
+const char *stream_cipher(const struct stream *s);
+
+/* Closes and frees; NULL inside is allowed. Sets *s to NULL. */
+void stream_close(struct stream **s);
+
+#endif
