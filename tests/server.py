@@ -503,20 +503,20 @@ class Dovecot:
     def _launch(self) -> None:
         if not shutil.which('dovecot', path=_PATH):
             raise ServerError('dovecot is not installed (scripts/deps installs it)')
-        self._process = subprocess.Popen(
-            ['dovecot', '-F', '-c', str(self.config)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-            env={'PATH': _PATH}, preexec_fn=die_with_parent if self._dies_with_parent else None)
+        complaints = self.state / 'stderr.log'
+        with open(complaints, 'wb') as stderr:
+            self._process = subprocess.Popen(
+                ['dovecot', '-F', '-c', str(self.config)], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
+                env={'PATH': _PATH},
+                preexec_fn=die_with_parent if self._dies_with_parent else None)
         process = self._process
         if not wait_until(lambda: process.poll() is not None or self._greets(), START_DEADLINE):
             self._kill_all()
             raise ServerError(f'dovecot did not greet within {START_DEADLINE} s:\n{self.log()}')
         if process.poll() is not None:
-            assert process.stderr
-            said = process.stderr.read().decode(errors='replace')
-            raise ServerError(f'dovecot exited with {process.returncode}:\n{said}{self.log()}')
-        # The pipe served to learn why it would not start. Kept open: Dovecot's log process may
-        # write to it later, and must not get SIGPIPE.
+            raise ServerError(f'dovecot exited with {process.returncode}:\n'
+                              f'{complaints.read_text(errors="replace")}{self.log()}')
 
     def _greets(self) -> bool:
         try:
@@ -568,8 +568,6 @@ class Dovecot:
         if self._process:
             if self._process.poll() is None:
                 self._process.wait(STOP_DEADLINE)
-            if self._process.stderr:
-                self._process.stderr.close()
             self._process = None
 
 
