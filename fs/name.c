@@ -155,7 +155,8 @@ static bool field_get(const char *hdr, size_t len, const char *name, struct text
         const char *nl = memchr(line, '\n', (size_t)(end - line));
         const char *next = nl ? nl + 1 : end;
         bool folded = *line == ' ' || *line == '\t';
-        if (found && !folded)
+        bool blank = next - line <= 2 && (*line == '\n' || (*line == '\r' && next[-1] == '\n'));
+        if (blank || (found && !folded))
             break;
         const char *body = found ? line : folded ? NULL : field_body(line, next, name);
         found = body != NULL;
@@ -164,7 +165,7 @@ static bool field_get(const char *hdr, size_t len, const char *name, struct text
         line = next;
     }
     text_end(t);
-    return found || t->len > 0;
+    return found;
 }
 
 /* Whether GMime has to look at it: encoded words, or bytes of an unnamed charset. */
