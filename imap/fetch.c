@@ -65,14 +65,19 @@ static void take_section(struct fetch_row *row, struct str key, const struct arg
         return;
     }
     uint64_t off = 0;
-    if (str_starts(key, "BODY[]<") && key.p[key.n - 1] == '>') {
-        struct arg n = {.type = ARG_ATOM, .s = {key.p + 7, key.n - 8}};
+    bool window = str_starts(key, "BODY[]<");
+    if (window) {
+        /* "<0>", and "<0.1024>" from servers that echo the question. */
+        struct arg n = {.type = ARG_ATOM, .s = {key.p + 7, 0}};
+        while (7 + n.s.n < key.n && n.s.p[n.s.n] >= '0' && n.s.p[n.s.n] <= '9')
+            n.s.n++;
         if (!arg_number(&n, INT64_MAX, &off))
             return;
     } else if (!str_is(key, "BODY[]") && !str_is(key, "RFC822")) {
         return;
     }
     row->body = bytes;
+    row->body_window = window;
     row->body_off = off;
     row->has |= FETCH_BODY;
 }

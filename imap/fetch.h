@@ -27,7 +27,8 @@ struct fetch_row {
     uint64_t modseq; /* RFC 7162 */
     struct str header;
     struct str body;
-    uint64_t body_off; /* the <n> of a window, 0 without one */
+    bool body_window;  /* has <n>: a window; without it, the whole message */
+    uint64_t body_off; /* that n */
 };
 
 /* Reads the arguments of a FETCH response. Items that make no sense are left out, unknown ones

@@ -1,0 +1,239 @@
+/* Operations that change mailboxes. After a lost connection LIST tells whether they were done. */
+#include "imap/exec.h"
+
+#include <errno.h>
+
+#include "imap/log.h"
+
+enum phase { PHASE_BEGIN, PHASE_SENT };
+
+enum step { STEP_LOOK, STEP_LOOK_DEST, STEP_CHILDREN, STEP_STATUS, STEP_SEARCH, STEP_DO };
+
+/* LIST of one exact name; the handler of LIST rows notes in op->saw which of ours came by. A name
+ * with a wildcard in it may bring others along, which do no harm. */
+static void look(struct conn *c, struct op *op, int step, const char *name)
+{
+    struct buf *b = conn_begin(c, op, step, WANT_LIST);
+    buf_adds(b, "LIST \"\" ");
+    conn_quote(b, name);
+    conn_end(c);
+}
+
+static void send_named(struct conn *c, struct op *op, int step, const char *command,
+                       const char *name)
+{
+    struct buf *b = conn_begin(c, op, step, WANT_NONE);
+    buf_adds(b, command);
+    buf_addc(b, ' ');
+    conn_quote(b, name);
+    conn_end(c);
+}
+
+/* Other clients show what is subscribed, so a new folder is; whether that works is no matter. */
+static void subscribe(struct conn *c, const char *name)
+{
+    send_named(c, NULL, 0, "SUBSCRIBE", name);
+}
+
+/* ---- CREATE ---- */
+
+static void create_send(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_SENT;
+    send_named(c, op, STEP_DO, "CREATE", op->mailbox);
+}
+
+static void create_start(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    if (op->attempts && op->phase == PHASE_SENT)
+        look(c, op, STEP_LOOK, op->mailbox);
+    else
+        create_send(c, op);
+}
+
+static void create_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (step == STEP_LOOK && !err && !(op->saw & OP_SAW_MAILBOX)) {
+        create_send(c, op);
+        return;
+    }
+    if (!err)
+        subscribe(c, op->mailbox);
+    conn_finish(c, op, err);
+}
+
+const struct op_class exec_create = {
+    .retry = RETRY_SETTLE, .start = create_start, .answered = create_answered};
+
+/* ---- DELETE of an empty mailbox ---- */
+
+static void remove_send(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_SENT;
+    conn_deselect(c, op->mailbox, op->delim);
+    send_named(c, op, STEP_DO, "DELETE", op->mailbox);
+}
+
+/* DELETE destroys mail without asking, so what is in the mailbox is counted right before. */
+static void remove_inspect(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    op->count = 0;
+    op->fail = 0;
+    op->phase = PHASE_BEGIN;
+    conn_deselect(c, op->mailbox, op->delim);
+    if (op->delim) {
+        struct buf name = {0};
+        buf_adds(&name, op->mailbox);
+        buf_addc(&name, op->delim);
+        buf_addc(&name, '%');
+        look(c, op, STEP_CHILDREN, buf_str(&name));
+        buf_free(&name);
+    }
+    if (op->noselect) {
+        if (!op->delim)
+            remove_send(c, op);
+        return;
+    }
+    struct buf *b = conn_begin(c, op, STEP_STATUS, WANT_STATUS);
+    buf_adds(b, "STATUS ");
+    conn_quote(b, op->mailbox);
+    buf_adds(b, " (MESSAGES)");
+    conn_end(c);
+}
+
+static void remove_start(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    if (op->attempts && op->phase == PHASE_SENT)
+        look(c, op, STEP_LOOK, op->mailbox);
+    else
+        remove_inspect(c, op);
+}
+
+/* Messages that this mount flagged \Deleted but could not expunge do not keep a folder alive. */
+static void remove_search(struct conn *c, struct op *op)
+{
+    uidset_free(&op->found);
+    conn_forget_box(c);
+    send_named(c, op, STEP_LOOK_DEST, "EXAMINE", op->mailbox);
+    buf_adds(conn_begin(c, op, STEP_SEARCH, WANT_SEARCH), "UID SEARCH ALL");
+    conn_end(c);
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "CLOSE"); /* read-only: expunges nothing */
+    conn_end(c);
+}
+
+static bool all_spare(const struct op *op)
+{
+    for (size_t i = 0; i < op->found.n; i++)
+        for (uint64_t uid = op->found.r[i].lo; uid <= op->found.r[i].hi; uid++)
+            if (!uidset_has(&op->spare, (uint32_t)uid))
+                return false;
+    return true;
+}
+
+static void remove_counted(struct conn *c, struct op *op, int err)
+{
+    if (op->fail)
+        err = op->fail;
+    if (err || op->saw & OP_SAW_OTHER || (op->count && op->count > uidset_count(&op->spare)))
+        conn_finish(c, op, err ? err : -ENOTEMPTY);
+    else if (!(op->saw & OP_SAW_COUNT))
+        conn_finish(c, op, -EIO); /* OK, but no number: nothing is destroyed on a guess */
+    else if (op->count)
+        remove_search(c, op);
+    else
+        remove_send(c, op);
+}
+
+static void remove_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    switch (step) {
+    case STEP_LOOK:
+        if (!err && op->saw & OP_SAW_MAILBOX)
+            remove_inspect(c, op);
+        else
+            conn_finish(c, op, err);
+        return;
+    case STEP_CHILDREN:
+    case STEP_LOOK_DEST:
+        op->fail = op->fail ? op->fail : err;
+        if (!op->noselect)
+            return; /* STATUS or SEARCH is on its way */
+        if (op->fail || op->saw & OP_SAW_OTHER)
+            conn_finish(c, op, op->fail ? op->fail : -ENOTEMPTY);
+        else
+            remove_send(c, op);
+        return;
+    case STEP_STATUS:
+        remove_counted(c, op, err);
+        return;
+    case STEP_SEARCH:
+        if (err || op->fail)
+            conn_finish(c, op, err ? err : op->fail);
+        else if (op->found.n == 0 || !all_spare(op))
+            conn_finish(c, op, -ENOTEMPTY);
+        else
+            remove_send(c, op);
+        return;
+    default:
+        conn_finish(c, op, err);
+        return;
+    }
+}
+
+const struct op_class exec_remove = {
+    .retry = RETRY_SETTLE, .start = remove_start, .answered = remove_answered};
+
+/* ---- RENAME ---- */
+
+static void rename_send(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_SENT;
+    conn_deselect(c, op->mailbox, op->delim);
+    struct buf *b = conn_begin(c, op, STEP_DO, WANT_NONE);
+    buf_adds(b, "RENAME ");
+    conn_quote(b, op->mailbox);
+    buf_addc(b, ' ');
+    conn_quote(b, op->dest);
+    conn_end(c);
+}
+
+static void rename_start(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    if (op->attempts && op->phase == PHASE_SENT) {
+        look(c, op, STEP_LOOK, op->mailbox);
+        look(c, op, STEP_LOOK_DEST, op->dest);
+    } else {
+        rename_send(c, op);
+    }
+}
+
+static void rename_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (step == STEP_LOOK) {
+        op->fail = err;
+        return;
+    }
+    if (step == STEP_LOOK_DEST) {
+        err = err ? err : op->fail;
+        if (err)
+            conn_finish(c, op, err);
+        else if (op->saw & OP_SAW_MAILBOX && !(op->saw & OP_SAW_DEST))
+            rename_send(c, op);
+        else
+            conn_finish(c, op, op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX) ? 0 : -EIO);
+        return;
+    }
+    if (!err)
+        subscribe(c, op->dest);
+    conn_finish(c, op, err);
+}
+
+const struct op_class exec_rename = {
+    .retry = RETRY_SETTLE, .start = rename_start, .answered = rename_answered};

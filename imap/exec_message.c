@@ -1,0 +1,280 @@
+/* Operations that change messages. Mail is sacred here: nothing is deleted whose copy was not
+ * confirmed, nothing but by UID, and after a lost connection the server is asked what happened
+ * before anything is answered or done again. */
+#include "imap/exec.h"
+
+#include <errno.h>
+
+#include "imap/log.h"
+
+/* How far an operation got; kept when the connection is lost. */
+enum phase {
+    PHASE_BEGIN,  /* nothing was sent that changes anything */
+    PHASE_MOVE,   /* UID MOVE was sent */
+    PHASE_COPY,   /* UID COPY was sent: a copy may exist, the message does for certain */
+    PHASE_DELETE, /* the copy is confirmed (or none was wanted); the message is being deleted */
+};
+
+enum step {
+    STEP_LOOK, /* UID SEARCH UID n: is the message still there? */
+    STEP_MOVE,
+    STEP_COPY_LOOK,
+    STEP_COPY,
+    STEP_STORE,
+    STEP_EXPUNGE_UID,
+    STEP_SEARCH_DELETED,
+    STEP_EXPUNGE_ALL,
+};
+
+/* ---- looking ---- */
+
+static void look(struct conn *c, struct op *op, int step)
+{
+    uidset_free(&op->found);
+    buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u", op->uid);
+    conn_end(c);
+}
+
+/* ---- deleting one message ---- */
+
+static void expunge_without_uidplus(struct conn *c, struct op *op)
+{
+    uidset_free(&op->found);
+    buf_adds(conn_begin(c, op, STEP_SEARCH_DELETED, WANT_SEARCH), "UID SEARCH DELETED");
+    conn_end(c);
+}
+
+static void delete_begin(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_DELETE;
+    op->fail = 0;
+    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
+             op->uid);
+    conn_end(c);
+    /* In one go with the STORE: if that is refused, the message is not \Deleted and this expunges
+     * nothing. */
+    if (caps_has(&c->caps, CAP_UIDPLUS)) {
+        buf_addf(conn_begin(c, op, STEP_EXPUNGE_UID, WANT_NONE), "UID EXPUNGE %u", op->uid);
+        conn_end(c);
+    } else {
+        expunge_without_uidplus(c, op);
+    }
+}
+
+/* A bare EXPUNGE takes every \Deleted message with it, other clients' too. It is sent only when all
+ * of them were deleted through this mount. */
+static bool only_ours(const struct op *op)
+{
+    for (size_t i = 0; i < op->found.n; i++)
+        for (uint64_t uid = op->found.r[i].lo; uid <= op->found.r[i].hi; uid++)
+            if (uid != op->uid && !uidset_has(&op->spare, (uint32_t)uid))
+                return false;
+    return true;
+}
+
+static void delete_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    switch (step) {
+    case STEP_STORE:
+        op->fail = err;
+        return; /* the next one is on its way */
+    case STEP_EXPUNGE_UID:
+        if (op->fail) {
+            conn_finish(c, op, op->fail);
+        } else if (!err) {
+            op->expunged = true;
+            conn_finish(c, op, 0);
+        } else {
+            expunge_without_uidplus(c, op); /* Proton Bridge advertises UIDPLUS and refuses it */
+        }
+        return;
+    case STEP_SEARCH_DELETED:
+        if (op->fail || err) {
+            conn_finish(c, op, op->fail ? op->fail : err);
+        } else if (!uidset_has(&op->found, op->uid)) {
+            op->expunged = true; /* the server or another client was quicker */
+            conn_finish(c, op, 0);
+        } else if (only_ours(op)) {
+            buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_NONE), "EXPUNGE");
+            conn_end(c);
+        } else {
+            log_info("%s: UID %u is flagged \\Deleted but not expunged: the server lacks UIDPLUS "
+                     "and other messages there are \\Deleted too",
+                     op->mailbox, op->uid);
+            conn_finish(c, op, 0);
+        }
+        return;
+    case STEP_EXPUNGE_ALL:
+        op->expunged = err == 0;
+        conn_finish(c, op, 0); /* flagged at least, and so gone from the listing */
+        return;
+    }
+}
+
+/* Deleting the same UID twice is deleting it once, so after a loss it is simply asked again. */
+const struct op_class exec_delete = {.retry = RETRY_SETTLE,
+                                     .select = true,
+                                     .write = true,
+                                     .start = delete_begin,
+                                     .answered = delete_answered};
+
+/* ---- moving ---- */
+
+static void move_by_copy(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_COPY;
+    /* COPY of a UID that is gone says OK too; only COPYUID (UIDPLUS) tells, or a look before. */
+    if (!caps_has(&c->caps, CAP_UIDPLUS))
+        look(c, op, STEP_COPY_LOOK);
+    struct buf *b = conn_begin(c, op, STEP_COPY, WANT_NONE);
+    buf_addf(b, "UID COPY %u ", op->uid);
+    conn_quote(b, op->dest);
+    conn_end(c);
+}
+
+static void move_begin(struct conn *c, struct op *op)
+{
+    op->count = 0;
+    op->new_uid = 0;
+    if (!caps_has(&c->caps, CAP_MOVE)) {
+        move_by_copy(c, op);
+        return;
+    }
+    op->phase = PHASE_MOVE;
+    struct buf *b = conn_begin(c, op, STEP_MOVE, WANT_NONE);
+    buf_addf(b, "UID MOVE %u ", op->uid);
+    conn_quote(b, op->dest);
+    conn_end(c);
+}
+
+static void move_start(struct conn *c, struct op *op)
+{
+    if (op->attempts && op->phase != PHASE_BEGIN)
+        look(c, op, STEP_LOOK);
+    else
+        move_begin(c, op);
+}
+
+/* The connection was lost in `op->phase`; now it is known whether the message is still there. */
+static void move_settle(struct conn *c, struct op *op, bool there)
+{
+    switch ((enum phase)op->phase) {
+    case PHASE_MOVE:
+        if (there)
+            move_begin(c, op);
+        else
+            conn_finish(c, op, 0); /* it moved; its new UID shows when the folder is read */
+        return;
+    case PHASE_COPY:
+        /* Copied or not, the message is here. Asking again could make a second copy. */
+        log_warn("%s: the connection was lost while UID %u was copied to %s: it was not moved",
+                 op->mailbox, op->uid, op->dest);
+        conn_finish(c, op, there ? -EIO : -ENOENT);
+        return;
+    default:
+        if (there)
+            delete_begin(c, op);
+        else
+            conn_finish(c, op, 0);
+        return;
+    }
+}
+
+/* OK, but was anything moved? MOVE of a UID that is gone says OK as well. */
+static void move_confirm(struct conn *c, struct op *op)
+{
+    if (op->new_uid || op->count > 0)
+        conn_finish(c, op, 0);
+    else
+        look(c, op, STEP_LOOK);
+}
+
+static void copy_confirm(struct conn *c, struct op *op)
+{
+    bool confirmed = caps_has(&c->caps, CAP_UIDPLUS) ? op->new_uid != 0
+                                                      : uidset_has(&op->found, op->uid);
+    if (confirmed) {
+        delete_begin(c, op);
+        return;
+    }
+    log_warn("%s: the server did not confirm the copy of UID %u to %s: nothing is deleted",
+             op->mailbox, op->uid, op->dest);
+    conn_finish(c, op, caps_has(&c->caps, CAP_UIDPLUS) ? -EIO : -ENOENT);
+}
+
+static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    switch (step) {
+    case STEP_LOOK: {
+        bool there = uidset_has(&op->found, op->uid);
+        if (err)
+            conn_finish(c, op, err);
+        else if (op->attempts)
+            move_settle(c, op, there);
+        else
+            conn_finish(c, op, there ? -EIO : -ENOENT);
+        return;
+    }
+    case STEP_MOVE:
+        if (r->cond == COND_BAD && op->count == 0 && !op->new_uid)
+            move_by_copy(c, op); /* advertised and not understood */
+        else if (err)
+            conn_finish(c, op, err);
+        else
+            move_confirm(c, op);
+        return;
+    case STEP_COPY_LOOK:
+        op->fail = err;
+        return;
+    case STEP_COPY:
+        if (err || op->fail)
+            conn_finish(c, op, err ? err : op->fail);
+        else
+            copy_confirm(c, op);
+        return;
+    default:
+        delete_answered(c, op, step, r);
+        return;
+    }
+}
+
+const struct op_class exec_move = {.retry = RETRY_SETTLE,
+                                   .select = true,
+                                   .write = true,
+                                   .start = move_start,
+                                   .answered = move_answered};
+
+/* ---- copying and flags ---- */
+
+static void copy_start(struct conn *c, struct op *op)
+{
+    struct buf *b = conn_begin(c, op, STEP_COPY, WANT_NONE);
+    buf_addf(b, "UID COPY %u ", op->uid);
+    conn_quote(b, op->dest);
+    conn_end(c);
+}
+
+static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    conn_finish(c, op, outcome_errno(r));
+}
+
+/* A second copy is worse than an error that says to look. */
+const struct op_class exec_copy = {
+    .retry = RETRY_NEVER, .select = true, .start = copy_start, .answered = plain_answered};
+
+static void store_start(struct conn *c, struct op *op)
+{
+    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u %s", op->uid, op->text);
+    conn_end(c);
+}
+
+/* Setting the same flags twice is setting them once. */
+const struct op_class exec_store = {.retry = RETRY_REPEAT,
+                                    .select = true,
+                                    .write = true,
+                                    .start = store_start,
+                                    .answered = plain_answered};

@@ -1,0 +1,174 @@
+/* Operations that change nothing on the server: any of them may be asked twice. */
+#include "imap/exec.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* ---- LIST ---- */
+
+enum { LIST_EXTENDED, LIST_PLAIN };
+
+static void list_send(struct conn *c, struct op *op, int step)
+{
+    struct buf *b = conn_begin(c, op, step, WANT_LIST);
+    buf_adds(b, "LIST \"\" \"*\"");
+    if (step == LIST_EXTENDED)
+        buf_adds(b, " RETURN (SPECIAL-USE)");
+    conn_end(c);
+}
+
+static void list_start(struct conn *c, struct op *op)
+{
+    bool extended = caps_has(&c->caps, CAP_LIST_EXTENDED) && caps_has(&c->caps, CAP_SPECIAL_USE);
+    list_send(c, op, extended ? LIST_EXTENDED : LIST_PLAIN);
+}
+
+static void list_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    /* Proton and strato advertise what they do not understand. */
+    if (step == LIST_EXTENDED && r->cond != COND_OK)
+        list_send(c, op, LIST_PLAIN);
+    else
+        conn_finish(c, op, outcome_errno(r));
+}
+
+const struct op_class exec_list = {
+    .retry = RETRY_REPEAT, .start = list_start, .answered = list_answered};
+
+/* ---- what is new ---- */
+
+static void check_start(struct conn *c, struct op *op)
+{
+    if (c->box.fresh) {
+        op->state = c->box.state;
+        op->state.fresh = true;
+        conn_finish(c, op, 0);
+        return;
+    }
+    buf_adds(conn_begin(c, op, 0, WANT_NONE), "NOOP");
+    conn_end(c);
+}
+
+static void check_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    op->state = c->box.state;
+    op->state.fresh = false;
+    conn_finish(c, op, outcome_errno(r));
+}
+
+const struct op_class exec_check = {
+    .retry = RETRY_REPEAT, .select = true, .start = check_start, .answered = check_answered};
+
+/* ---- metadata and flags ---- */
+
+static void meta_start(struct conn *c, struct op *op)
+{
+    buf_addf(conn_begin(c, op, 0, WANT_NONE),
+             "UID FETCH %s (UID FLAGS INTERNALDATE RFC822.SIZE "
+             "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])",
+             op->text);
+    conn_end(c);
+}
+
+static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    conn_finish(c, op, outcome_errno(r));
+}
+
+const struct op_class exec_meta = {
+    .retry = RETRY_REPEAT, .select = true, .start = meta_start, .answered = plain_answered};
+
+static void flags_start(struct conn *c, struct op *op)
+{
+    struct buf *b = conn_begin(c, op, 0, WANT_NONE);
+    buf_addf(b, "UID FETCH %s (UID FLAGS)", op->text);
+    if (op->modseq && caps_has(&c->caps, CAP_CONDSTORE))
+        buf_addf(b, " (CHANGEDSINCE %" PRIu64 ")", op->modseq);
+    conn_end(c);
+}
+
+const struct op_class exec_flags = {
+    .retry = RETRY_REPEAT, .select = true, .start = flags_start, .answered = plain_answered};
+
+/* ---- SEARCH ---- */
+
+enum { SEARCH_EXTENDED, SEARCH_PLAIN };
+
+static void search_send(struct conn *c, struct op *op, int step)
+{
+    uidset_free(&op->found);
+    struct buf *b = conn_begin(c, op, step, WANT_SEARCH);
+    /* ESEARCH (RFC 4731) answers in ranges: a full mailbox is a few bytes. */
+    buf_addf(b, "UID SEARCH %s%s", step == SEARCH_EXTENDED ? "RETURN (ALL) " : "", op->text);
+    conn_end(c);
+}
+
+static void search_start(struct conn *c, struct op *op)
+{
+    search_send(c, op, caps_has(&c->caps, CAP_ESEARCH) ? SEARCH_EXTENDED : SEARCH_PLAIN);
+}
+
+static void search_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    if (step == SEARCH_EXTENDED && r->cond == COND_BAD)
+        search_send(c, op, SEARCH_PLAIN);
+    else
+        conn_finish(c, op, r->cond == COND_BAD ? -EINVAL : outcome_errno(r));
+}
+
+const struct op_class exec_search = {
+    .retry = RETRY_REPEAT, .select = true, .start = search_start, .answered = search_answered};
+
+/* ---- bytes of a message ---- */
+
+static void body_start(struct conn *c, struct op *op)
+{
+    op->got = false;
+    buf_addf(conn_begin(c, op, 0, WANT_BODY), "UID FETCH %u (UID BODY%s[]<%" PRIu64 ".%u>)",
+             op->uid, op->mark_seen ? "" : ".PEEK", op->off, op->len);
+    conn_end(c);
+}
+
+/* OK without data is how a server answers for a UID that is gone (RFC 3501 section 6.4.8). */
+static void bytes_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    int err = outcome_errno(r);
+    conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
+}
+
+const struct op_class exec_body = {.retry = RETRY_REPEAT,
+                                   .select = true,
+                                   .body = true,
+                                   .start = body_start,
+                                   .answered = bytes_answered};
+
+static void header_start(struct conn *c, struct op *op)
+{
+    op->got = false;
+    buf_addf(conn_begin(c, op, 0, WANT_HEADER),
+             "UID FETCH %u (UID BODY.PEEK[HEADER.FIELDS (%s)])", op->uid, op->text);
+    conn_end(c);
+}
+
+const struct op_class exec_header = {
+    .retry = RETRY_REPEAT, .select = true, .start = header_start, .answered = bytes_answered};
+
+/* ---- quota ---- */
+
+static void quota_start(struct conn *c, struct op *op)
+{
+    if (!caps_has(&c->caps, CAP_QUOTA)) {
+        conn_finish(c, op, 0);
+        return;
+    }
+    struct buf *b = conn_begin(c, op, 0, WANT_QUOTA);
+    buf_adds(b, "GETQUOTAROOT ");
+    conn_quote(b, op->mailbox);
+    conn_end(c);
+}
+
+const struct op_class exec_quota = {
+    .retry = RETRY_REPEAT, .start = quota_start, .answered = plain_answered};

@@ -1,0 +1,103 @@
+/* One thing asked of the server: what, in which mailbox, and whom to tell. An operation becomes one
+ * or several commands on one connection, and is repeated or settled when that connection is lost. */
+#ifndef IMAP_OP_H
+#define IMAP_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "imap/response.h"
+#include "imap/uidset.h"
+
+enum op_kind {
+    OP_LIST,   /* all mailboxes -> on_list */
+    OP_CHECK,  /* what is new in `mailbox` (SELECT/EXAMINE, or NOOP when selected) -> state */
+    OP_META,   /* metadata of the UIDs in `text` -> events.row */
+    OP_FLAGS,  /* flags of the UIDs in `text`, changed since `modseq` if not 0 -> events.row */
+    OP_SEARCH, /* UIDs matching `text`, RFC 3501 section 6.4.4 -> found */
+    OP_BODY,   /* `len` bytes at `off` of message `uid` -> on_bytes */
+    OP_HEADER, /* the header fields `text` of message `uid` -> on_bytes */
+    OP_MOVE,   /* message `uid` to `dest` -> new_uid */
+    OP_COPY,   /* message `uid` to `dest` -> new_uid */
+    OP_DELETE, /* message `uid` -> expunged */
+    OP_STORE,  /* flags of message `uid`: `text` is "+FLAGS (\Seen)" and the like */
+    OP_CREATE, /* mailbox `mailbox` */
+    OP_REMOVE, /* mailbox `mailbox`, if it holds nothing but the UIDs in `spare` */
+    OP_RENAME, /* mailbox `mailbox` to `dest` */
+    OP_QUOTA,  /* of `mailbox` -> quota_used, quota_limit */
+    OP_KINDS,
+};
+
+/* A mailbox as one connection sees it. */
+struct mailbox_state {
+    uint32_t uidvalidity; /* 0: the server did not say */
+    uint32_t uidnext;     /* at the time of SELECT; 0: the server did not say */
+    uint32_t exists;
+    uint64_t modseq; /* HIGHESTMODSEQ at the time of SELECT; 0: none */
+    bool fresh;      /* by SELECT, so flag changes since then came with it; else by NOOP */
+};
+
+struct op {
+    enum op_kind kind;
+    bool background; /* read-ahead: waits for everything else, may be dropped (-ECANCELED) */
+
+    /* The request; strings are owned. */
+    char *mailbox;        /* wire name; NULL where the kind needs none */
+    uint32_t uidvalidity; /* what the caller's UIDs were learnt under; 0: any. Else -> -ESTALE */
+    char *dest;           /* wire name */
+    char *text;
+    uint32_t uid;
+    uint64_t off;
+    uint32_t len;
+    uint64_t modseq;
+    bool mark_seen; /* OP_BODY: BODY[] instead of BODY.PEEK[] */
+    bool noselect;  /* OP_REMOVE: the mailbox cannot hold messages */
+    char delim;     /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
+    struct uidset spare; /* UIDs this mount deleted that are only flagged so far */
+
+    /* Whom to tell: on the connection's thread, no lock held, strings borrowed for the call.
+     * `done` comes exactly once, last, and the operation is the callee's to op_free(). */
+    void (*on_list)(struct op *op, struct str name, char delim, const struct arg *attrs);
+    void (*on_bytes)(struct op *op, struct str bytes);
+    void (*done)(struct op *op);
+    void *ctx;
+    uint64_t cookie; /* the caller's own */
+
+    /* The answer. */
+    int err; /* 0 or -errno */
+    struct mailbox_state state;
+    struct uidset found;
+    uint32_t new_uid; /* 0: the server did not say (no COPYUID, RFC 4315) */
+    uint32_t new_uidvalidity;
+    bool expunged; /* false: the message is flagged \Deleted and still there (no UIDPLUS) */
+    bool gone;     /* the server had no such message */
+    bool got;      /* on_bytes was called */
+    uint64_t quota_used, quota_limit; /* KiB; limit 0: none */
+
+    /* The pool's and the connection's own. */
+    struct op *prev, *next;
+    int64_t submitted; /* clock_ms() */
+    unsigned attempts; /* connections lost under it */
+    unsigned inflight; /* commands sent and not yet answered */
+    int phase;         /* of the kind's own steps; survives a lost connection */
+    int fail;          /* first error of its commands, kept until the last is answered */
+    uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen */
+    unsigned saw;      /* OP_SAW_... bits */
+};
+
+/* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
+enum {
+    OP_SAW_MAILBOX = 1, /* LIST had op->mailbox */
+    OP_SAW_DEST = 2,    /* LIST had op->dest */
+    OP_SAW_OTHER = 4,   /* LIST had something else */
+    OP_SAW_COUNT = 8,   /* STATUS had MESSAGES */
+};
+
+/* Copies `mailbox` (NULL allowed). */
+struct op *op_new(enum op_kind kind, const char *mailbox, uint32_t uidvalidity);
+void op_free(struct op *op);
+
+/* For the log: "MOVE". Static. */
+const char *op_name(const struct op *op);
+
+#endif

@@ -1,0 +1,62 @@
+/* The connections of one account and the queue of operations they share. The cache's only way to
+ * the server. */
+#ifndef IMAP_POOL_H
+#define IMAP_POOL_H
+
+#include "imap/fetch.h"
+#include "imap/op.h"
+
+struct pool;
+struct tls_config;
+
+enum tls_mode { TLS_IMPLICIT, TLS_STARTTLS, TLS_NONE };
+
+/* Borrowed by the pool until pool_close(). */
+struct pool_config {
+    const char *host;   /* also the name that certificates are held against */
+    const char *port;
+    const char *tunnel; /* a shell command to speak with instead of host:port, or NULL */
+    enum tls_mode tls_mode;
+    const struct tls_config *tls;
+    const char *user;
+    const char *password;
+    const char *auth; /* a SASL mechanism, "LOGIN" for the command; NULL: the best one offered */
+    int timeout;      /* milliseconds without progress before a wait is given up */
+    unsigned connections;
+    bool read_only; /* never SELECT, only EXAMINE */
+};
+
+/* What the server says unasked, or in answer to OP_META and OP_FLAGS. Called on a connection's
+ * thread with no lock held; arguments are borrowed for the call. `mailbox` is the wire name. */
+struct pool_events {
+    /* A FETCH row with a UID. */
+    void (*row)(void *ctx, const char *mailbox, uint32_t uidvalidity,
+                const struct fetch_row *row);
+    /* Something changed that a UID does not tell: the bits of enum pool_change. */
+    void (*changed)(void *ctx, const char *mailbox, uint32_t uidvalidity, unsigned what);
+    /* What arrived together has been delivered. */
+    void (*batch)(void *ctx);
+};
+
+enum pool_change { CHANGE_EXISTS = 1, CHANGE_EXPUNGE = 2, CHANGE_FLAGS = 4 };
+
+/* Starts the threads and logs the first connection in; waits for that. On failure NULL, and `why`
+ * says what went wrong in one sentence. */
+struct pool *pool_open(const struct pool_config *config, const struct pool_events *events,
+                       void *ctx, struct buf *why);
+
+/* Takes over `op`; its done() will be called exactly once, on another thread, also when there is no
+ * server. May be called with the caller's locks held. */
+void pool_submit(struct pool *p, struct op *op);
+
+/* Finishes what was submitted (for at most the timeout), logs out, frees everything. What could not
+ * be finished gets -ENOTCONN. */
+void pool_close(struct pool *p);
+
+/* Appends lines for .imapfs/status: one per connection, then the sums. */
+void pool_status(struct pool *p, struct buf *out);
+
+/* The personal namespace's prefix (RFC 2342), "" when there is none. Valid until pool_close(). */
+const char *pool_namespace(struct pool *p);
+
+#endif

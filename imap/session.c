@@ -1,0 +1,366 @@
+/* From a host name to a logged-in connection, in straight lines, under one deadline for it all. */
+#include "imap/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "imap/clock.h"
+#include "imap/limits.h"
+#include "imap/log.h"
+#include "imap/pool_internal.h"
+#include "imap/sasl.h"
+
+struct session {
+    struct conn *c;
+    const struct pool_config *config;
+    int64_t deadline;
+    struct buf *why;
+};
+
+/* ---- one command and its answer ---- */
+
+static int explain(struct session *s, int err, const char *during)
+{
+    if (s->c->bye)
+        buf_addf(s->why, "the server closed the connection %s: %s", during,
+                 buf_str(&s->c->reply.text));
+    else if (err == -ETIMEDOUT)
+        buf_addf(s->why, "no answer from the server %s", during);
+    else if (err == -ECONNRESET)
+        buf_addf(s->why, "the server closed the connection %s", during);
+    else if (err == -EPROTO)
+        buf_addf(s->why, "the server does not speak IMAP %s", during);
+    else
+        buf_addf(s->why, "%s %s", strerror(-err), during);
+    return err;
+}
+
+static void begin(struct session *s, const char *logged)
+{
+    struct conn *c = s->c;
+    c->reply.tag = ++c->tag;
+    c->reply.done = c->reply.go_on = false;
+    log_debug("imap[%u] > A%u %s", c->index, c->tag, logged);
+    buf_addf(&c->out, "A%u ", c->tag);
+    c->commands++;
+}
+
+/* Waits for the tagged answer, or for "+". */
+static int await(struct session *s, const char *during)
+{
+    struct conn *c = s->c;
+    c->reply.go_on = false;
+    while (!c->reply.done && !c->reply.go_on) {
+        int err = conn_pump(c, s->deadline);
+        if (err)
+            return explain(s, err, during);
+    }
+    return 0;
+}
+
+static int command(struct session *s, const char *text, const char *during)
+{
+    begin(s, text);
+    buf_adds(&s->c->out, text);
+    buf_adds(&s->c->out, "\r\n");
+    int err = await(s, during);
+    if (!err && !s->c->reply.done) {
+        buf_addf(s->why, "the server asks for more %s", during);
+        err = -EPROTO;
+    }
+    return err;
+}
+
+/* ---- greeting, TLS ---- */
+
+static int greeting(struct session *s)
+{
+    struct conn *c = s->c;
+    while (!c->greeted) {
+        int err = conn_pump(c, s->deadline);
+        if (err)
+            return explain(s, err, "before its greeting");
+    }
+    if (c->greeting == COND_BYE) {
+        buf_addf(s->why, "the server refuses the connection: %s", buf_str(&c->reply.text));
+        return -EBUSY;
+    }
+    bool secure = s->config->tunnel || s->config->tls_mode == TLS_IMPLICIT;
+    if (c->greeting == COND_PREAUTH && !secure) {
+        buf_adds(s->why, "the server wants no login on an unencrypted connection (PREAUTH): "
+                         "refused, because anyone could be answering");
+        return -EPROTO;
+    }
+    return 0;
+}
+
+static int capabilities(struct session *s)
+{
+    if (s->c->caps.known)
+        return 0;
+    int err = command(s, "CAPABILITY", "when asked for its capabilities");
+    if (!err && !s->c->caps.known) {
+        buf_adds(s->why, "the server does not say what it can do (CAPABILITY)");
+        err = -EPROTO;
+    }
+    return err;
+}
+
+static int starttls(struct session *s)
+{
+    struct conn *c = s->c;
+    int err = capabilities(s);
+    if (err)
+        return err;
+    if (!caps_has(&c->caps, CAP_STARTTLS)) {
+        buf_adds(s->why, "the server does not offer STARTTLS; use imaps://, or -o tls=no to send "
+                         "everything in clear text");
+        return -EPROTO;
+    }
+    err = command(s, "STARTTLS", "when asked for STARTTLS");
+    if (err)
+        return err;
+    if (c->reply.cond != COND_OK) {
+        buf_addf(s->why, "the server refuses STARTTLS: %s", buf_str(&c->reply.text));
+        return -EPROTO;
+    }
+    /* What an attacker slipped in behind the OK would be taken for the server's encrypted words
+     * (CVE-2021-29969 and its family). */
+    if (c->in_at < c->in.len) {
+        buf_adds(s->why, "the server sent unencrypted data behind its STARTTLS answer");
+        return -EPROTO;
+    }
+    err = stream_start_tls(c->stream, s->config->tls, s->config->host, s->deadline, s->why);
+    c->caps = (struct caps){0}; /* nothing learnt before TLS is kept */
+    c->personal[0] = '\0';
+    return err;
+}
+
+/* ---- login ---- */
+
+/* A limit or a failure of the server's own is not the user's mistake. */
+static int login_errno(const struct reply *r)
+{
+    switch (r->code) {
+    case CODE_UNAVAILABLE:
+    case CODE_INUSE:
+    case CODE_LIMIT:
+    case CODE_ALERT:
+    case CODE_SERVERBUG:
+    case CODE_THROTTLED:
+        return -EBUSY;
+    default:
+        return -EACCES;
+    }
+}
+
+static int login_result(struct session *s)
+{
+    struct conn *c = s->c;
+    if (c->reply.cond == COND_OK)
+        return 0;
+    int err = login_errno(&c->reply);
+    buf_addf(s->why, "login as %s %s: %s", s->config->user,
+             err == -EACCES ? "refused" : "not possible now",
+             c->reply.text.len ? buf_str(&c->reply.text) : "the server gives no reason");
+    return err;
+}
+
+static int authenticate(struct session *s, const char *mech, bool initial)
+{
+    struct conn *c = s->c;
+    struct sasl *sasl =
+        sasl_start(mech, s->config->user, s->config->password, s->config->host, s->why);
+    if (!sasl)
+        return -ENOTSUP;
+    char line[80];
+    struct buf secret = {0};
+    bool first = sasl_client_first(mech), content = false;
+    int err = 0;
+    snprintf(line, sizeof line, "AUTHENTICATE %s%s", mech, initial && first ? " [secret]" : "");
+    begin(s, line);
+    buf_addf(&c->out, "AUTHENTICATE %s", mech);
+    if (initial && first) {
+        int r = sasl_step(sasl, "", &secret);
+        content = r == 1;
+        buf_addc(&c->out, ' ');
+        conn_secret(c, buf_str(&secret), secret.len);
+        first = false;
+    }
+    buf_adds(&c->out, "\r\n");
+    while (!(err = await(s, "during login")) && !c->reply.done) {
+        buf_reset(&secret);
+        int r = sasl_step(sasl, first ? "" : buf_str(&c->reply.text), &secret);
+        first = false;
+        if (r < 0) {
+            buf_addf(s->why, "the server's part of %s makes no sense", mech);
+            err = r;
+            break;
+        }
+        content = r == 1;
+        log_debug("imap[%u] > [secret]", c->index);
+        conn_secret(c, buf_str(&secret), secret.len);
+        buf_adds(&c->out, "\r\n");
+    }
+    buf_wipe_free(&secret);
+    sasl_free(sasl);
+    if (!err && c->reply.cond == COND_OK && !content) {
+        buf_addf(s->why, "the server did not prove itself as %s demands", mech);
+        err = -EPROTO;
+    }
+    return err;
+}
+
+/* LOGIN's arguments go as quoted strings if they can, else as literals, one round trip each. */
+static int login_string(struct session *s, const char *text)
+{
+    struct conn *c = s->c;
+    bool plain = true;
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p >= 0x7f || (unsigned char)*p < 0x20)
+            plain = false;
+    buf_addc(&c->out, ' ');
+    if (plain) {
+        conn_quote(&c->out, text);
+        return 0;
+    }
+    buf_addf(&c->out, "{%zu}\r\n", strlen(text));
+    int err = await(s, "during login");
+    if (!err && !c->reply.done)
+        conn_secret(c, text, strlen(text));
+    return err;
+}
+
+static int login_command(struct session *s)
+{
+    struct conn *c = s->c;
+    begin(s, "LOGIN [secret]");
+    buf_adds(&c->out, "LOGIN");
+    int err = login_string(s, s->config->user);
+    if (!err && !c->reply.done)
+        err = login_string(s, s->config->password);
+    if (!err && !c->reply.done) {
+        buf_adds(&c->out, "\r\n");
+        err = await(s, "during login");
+    }
+    if (!err && !c->reply.done) {
+        buf_adds(s->why, "the server asks for more than LOGIN has to give");
+        err = -EPROTO;
+    }
+    return err;
+}
+
+/* The mechanism to use, "LOGIN" for the command, NULL for none. In clear text the password itself
+ * is not sent if it can be helped. */
+static const char *choose_mechanism(const struct session *s)
+{
+    static const char *const over_tls[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1", NULL};
+    static const char *const in_clear[] = {"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", NULL};
+    if (s->config->auth)
+        return s->config->auth;
+    bool clear = s->config->tls_mode == TLS_NONE && !s->config->tunnel;
+    for (const char *const *m = clear ? in_clear : over_tls; *m; m++)
+        if (caps_auth(&s->c->caps, *m))
+            return *m;
+    return caps_has(&s->c->caps, CAP_LOGINDISABLED) ? NULL : "LOGIN";
+}
+
+static int login(struct session *s)
+{
+    struct conn *c = s->c;
+    const char *mech = choose_mechanism(s);
+    bool disabled = caps_has(&c->caps, CAP_LOGINDISABLED);
+    if (!mech || (disabled && strcasecmp(mech, "LOGIN") == 0)) {
+        buf_adds(s->why, "the server forbids LOGIN here and offers no other login that is known");
+        return -EACCES;
+    }
+    int err;
+    if (strcasecmp(mech, "LOGIN") == 0) {
+        err = login_command(s);
+    } else {
+        bool initial = caps_has(&c->caps, CAP_SASL_IR);
+        err = authenticate(s, mech, initial);
+        /* Some advertise what they then call a syntax error. A refused password is NO, and is
+         * never tried a second time. */
+        if (!err && c->reply.cond == COND_BAD && initial)
+            err = authenticate(s, mech, false);
+        if (!err && c->reply.cond == COND_BAD && !disabled && !s->config->auth)
+            err = login_command(s);
+    }
+    return err ? err : login_result(s);
+}
+
+/* ---- after login ---- */
+
+/* Courtesy and curiosity: nothing here may keep a mount from working, and what a server answers to
+ * it other than OK is its own affair. */
+static int introduce(struct session *s)
+{
+    struct conn *c = s->c;
+    int err = 0;
+    if (caps_has(&c->caps, CAP_ID))
+        err = command(s, "ID (\"name\" \"imapfs\" \"version\" \"" IMAPFS_VERSION "\")",
+                      "when told who asks (ID)");
+    if (!err && caps_has(&c->caps, CAP_NAMESPACE))
+        err = command(s, "NAMESPACE", "when asked for its namespaces");
+    return err;
+}
+
+static int connect_stream(struct session *s)
+{
+    struct conn *c = s->c;
+    const struct pool_config *config = s->config;
+    int stop = pool_stop_fd(c->pool);
+    if (config->tunnel)
+        return stream_tunnel(&c->stream, config->tunnel, stop, s->why);
+    return stream_connect(&c->stream, config->host, config->port, stop, s->deadline, s->why);
+}
+
+static int open_once(struct session *s)
+{
+    struct conn *c = s->c;
+    c->frame = (struct frame){.max_line = LIMIT_LOGIN_LINE};
+    c->caps = (struct caps){0};
+    c->reply.tag = 0;
+    c->greeted = c->bye = c->logout = c->serving = false;
+    c->connects++;
+
+    int err = connect_stream(s);
+    if (!err && s->config->tls_mode == TLS_IMPLICIT && !s->config->tunnel)
+        err = stream_start_tls(c->stream, s->config->tls, s->config->host, s->deadline, s->why);
+    if (!err)
+        err = greeting(s);
+    if (!err && s->config->tls_mode == TLS_STARTTLS && !s->config->tunnel)
+        err = starttls(s);
+    if (!err && c->greeting != COND_PREAUTH) {
+        err = capabilities(s);
+        c->caps.known = false;
+        if (!err)
+            err = login(s);
+    }
+    /* What is offered after login may be more, or less, than before. */
+    if (!err)
+        err = capabilities(s);
+    return err;
+}
+
+int session_open(struct conn *c, struct buf *why)
+{
+    struct session s = {.c = c, .config = pool_config(c->pool), .why = why};
+    s.deadline = pool_connect_deadline(c->pool);
+    int err = open_once(&s);
+    if (!err && !c->no_intro && introduce(&s) != 0) {
+        /* Exchange 2003 hangs up on NAMESPACE: once more, without the introduction. */
+        c->no_intro = true;
+        buf_reset(why);
+        stream_close(&c->stream);
+        buf_reset(&c->in);
+        buf_reset(&c->out);
+        c->in_at = c->out_at = 0;
+        err = open_once(&s);
+    }
+    c->frame.max_line = LIMIT_LINE;
+    c->last_progress = clock_ms();
+    c->reply.tag = 0;
+    return err;
+}

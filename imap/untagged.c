@@ -1,0 +1,321 @@
+/* Untagged responses: a table of {numbered or not, name, handler}, and the response codes. */
+#include "imap/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "imap/exec.h"
+#include "imap/limits.h"
+#include "imap/log.h"
+#include "imap/pool_internal.h"
+
+/* ---- mailboxes ---- */
+
+static void note_listed(struct op *op, struct str name)
+{
+    if (name.n == strlen(op->mailbox) && memcmp(name.p, op->mailbox, name.n) == 0)
+        op->saw |= OP_SAW_MAILBOX;
+    else if (op->dest && name.n == strlen(op->dest) && memcmp(name.p, op->dest, name.n) == 0)
+        op->saw |= OP_SAW_DEST;
+    else
+        op->saw |= OP_SAW_OTHER;
+}
+
+static bool has_attr(const struct arg *attrs, const char *name)
+{
+    for (const struct arg *a = attrs; a; a = a->next)
+        if (arg_is(a, name))
+            return true;
+    return false;
+}
+
+/* LIST (attrs) delim name */
+static int on_list(struct conn *c, const struct response *r)
+{
+    struct op *op = conn_wanting(c, WANT_LIST);
+    const struct arg *attrs = r->args;
+    const struct arg *delim = attrs ? attrs->next : NULL;
+    const struct arg *name = delim ? delim->next : NULL;
+    if (!op || !name || attrs->type != ARG_LIST || name->type == ARG_LIST)
+        return 0;
+    struct str n = name->s;
+    if (name->type == ARG_NIL && n.n == 0) /* NIL as a name: a mailbox may be called that */
+        n = (struct str){"NIL", 3};
+    if (n.n == 0 || n.n > LIMIT_MAILBOX_NAME)
+        return 0;
+    if (op->kind != OP_LIST) {
+        if (!has_attr(attrs->child, "\\NonExistent"))
+            note_listed(op, n);
+        return 0;
+    }
+    char d = delim->type == ARG_STRING && delim->s.n == 1 ? delim->s.p[0] : '\0';
+    op->on_list(op, n, d, attrs->child);
+    return 0;
+}
+
+/* STATUS name (MESSAGES 3 ...) */
+static int on_status(struct conn *c, const struct response *r)
+{
+    struct op *op = conn_wanting(c, WANT_STATUS);
+    const struct arg *list = r->args ? r->args->next : NULL;
+    if (!op || !list || list->type != ARG_LIST)
+        return 0;
+    for (const struct arg *a = list->child; a && a->next; a = a->next->next)
+        if (arg_is(a, "MESSAGES") && arg_number(a->next, UINT32_MAX, &op->count))
+            op->saw |= OP_SAW_COUNT;
+    return 0;
+}
+
+/* QUOTA root (STORAGE used limit) */
+static int on_quota(struct conn *c, const struct response *r)
+{
+    struct op *op = conn_wanting(c, WANT_QUOTA);
+    const struct arg *list = r->args ? r->args->next : NULL;
+    if (!op || !list || list->type != ARG_LIST)
+        return 0;
+    for (const struct arg *a = list->child; a && a->next && a->next->next; a = a->next->next->next) {
+        uint64_t used, limit;
+        if (arg_is(a, "STORAGE") && arg_number(a->next, INT64_MAX, &used) &&
+            arg_number(a->next->next, INT64_MAX, &limit)) {
+            op->quota_used = used;
+            op->quota_limit = limit;
+        }
+    }
+    return 0;
+}
+
+/* NAMESPACE ((prefix delim)...) others shared */
+static int on_namespace(struct conn *c, const struct response *r)
+{
+    const struct arg *first = r->args && r->args->type == ARG_LIST ? r->args->child : NULL;
+    if (first && first->type == ARG_LIST && first->child && first->child->type == ARG_STRING)
+        snprintf(c->personal, sizeof c->personal, STR_FMT, STR_ARG(first->child->s));
+    return 0;
+}
+
+/* ---- messages ---- */
+
+static int on_exists(struct conn *c, const struct response *r)
+{
+    if (!c->box.name)
+        return 0;
+    uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
+    bool more = n > c->box.state.exists;
+    c->box.state.exists = n;
+    if (c->box.ready && more)
+        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
+    return 0;
+}
+
+/* Which message it was is said by number only, and numbers are not kept: whoever asked for an
+ * expunge knows, and otherwise the cache asks which UIDs are left. */
+static int on_expunge(struct conn *c, const struct response *r)
+{
+    (void)r;
+    if (!c->box.ready)
+        return 0;
+    if (c->box.state.exists > 0)
+        c->box.state.exists--;
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
+            cmd->op->count++;
+            return 0;
+        }
+    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+    return 0;
+}
+
+static void give_bytes(struct op *op, struct str bytes)
+{
+    if (bytes.n > op->len && op->kind == OP_BODY)
+        bytes.n = op->len;
+    op->got = true;
+    op->on_bytes(op, bytes);
+}
+
+/* The window that some body operation asked for; a server that ignores windows sends it all. */
+static void deliver_body(struct conn *c, const struct fetch_row *row)
+{
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        struct op *op = cmd->op;
+        if (!op || cmd->want != WANT_BODY || op->uid != row->uid || op->got)
+            continue;
+        if (row->body_window && row->body_off != op->off)
+            continue;
+        struct str bytes = row->body;
+        if (!row->body_window) {
+            size_t skip = op->off < bytes.n ? (size_t)op->off : bytes.n;
+            bytes = (struct str){bytes.p + skip, bytes.n - skip};
+        }
+        give_bytes(op, bytes);
+        return;
+    }
+    log_debug("%s: a body of UID %u that nobody asked for", c->box.name, row->uid);
+}
+
+static bool deliver_header(struct conn *c, const struct fetch_row *row)
+{
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        struct op *op = cmd->op;
+        if (op && cmd->want == WANT_HEADER && op->uid == row->uid && !op->got) {
+            give_bytes(op, row->header);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int on_fetch(struct conn *c, const struct response *r)
+{
+    struct fetch_row row;
+    /* During a SELECT it would be unclear which mailbox the row is about. */
+    if (!c->box.ready || fetch_decode(r, &row) != 0)
+        return 0;
+    if (!row.uid) {
+        if (row.has & FETCH_FLAGS)
+            pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
+        return 0;
+    }
+    if (row.has & FETCH_BODY)
+        deliver_body(c, &row);
+    if (row.has & FETCH_HEADER && deliver_header(c, &row))
+        row.has &= ~(unsigned)FETCH_HEADER;
+    pool_row(c->pool, c->box.name, c->box.state.uidvalidity, &row);
+    return 0;
+}
+
+/* ---- SEARCH ---- */
+
+static int found(struct op *op, const char *text, size_t len)
+{
+    int err = len ? uidset_parse(&op->found, text, len) : 0;
+    if (err)
+        log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
+    return err ? -EPROTO : 0;
+}
+
+/* SEARCH 2 84 882 */
+static int on_search(struct conn *c, const struct response *r)
+{
+    struct op *op = conn_wanting(c, WANT_SEARCH);
+    if (!op)
+        return 0;
+    struct buf set = {0};
+    for (const struct arg *a = r->args; a; a = a->next) {
+        uint64_t n;
+        if (!arg_number(a, UINT32_MAX, &n) || n == 0)
+            continue;
+        if (set.len)
+            buf_addc(&set, ',');
+        buf_add(&set, a->s.p, a->s.n);
+    }
+    int err = found(op, set.data, set.len);
+    buf_free(&set);
+    return err;
+}
+
+/* ESEARCH (TAG "A1") UID ALL 2,10:11 (RFC 4731) */
+static int on_esearch(struct conn *c, const struct response *r)
+{
+    struct op *op = conn_wanting(c, WANT_SEARCH);
+    if (!op)
+        return 0;
+    for (const struct arg *a = r->args; a && a->next; a = a->next)
+        if (arg_is(a, "ALL") && a->next->type == ARG_ATOM)
+            return found(op, a->next->s.p, a->next->s.n);
+    return 0;
+}
+
+/* ---- the table ---- */
+
+static int on_capability(struct conn *c, const struct response *r)
+{
+    caps_read(&c->caps, r->args);
+    return 0;
+}
+
+static int on_vanished(struct conn *c, const struct response *r)
+{
+    return on_expunge(c, r);
+}
+
+static const struct {
+    bool numbered;
+    const char *name;
+    int (*handle)(struct conn *, const struct response *);
+} table[] = {
+    {true, "FETCH", on_fetch},           {true, "EXISTS", on_exists},
+    {true, "EXPUNGE", on_expunge},       {false, "LIST", on_list},
+    {false, "SEARCH", on_search},        {false, "ESEARCH", on_esearch},
+    {false, "STATUS", on_status},        {false, "CAPABILITY", on_capability},
+    {false, "VANISHED", on_vanished},    {false, "QUOTA", on_quota},
+    {false, "NAMESPACE", on_namespace},
+};
+
+/* Numbers in codes that say something of the mailbox being selected. */
+static void mailbox_code(struct conn *c, enum resp_code code, const struct response *r)
+{
+    uint64_t n;
+    if (!c->box.name || c->box.ready || !arg_number(r->code_args, INT64_MAX, &n))
+        return;
+    if (code == CODE_UIDVALIDITY && n <= UINT32_MAX)
+        c->box.state.uidvalidity = (uint32_t)n;
+    else if (code == CODE_UIDNEXT && n <= UINT32_MAX)
+        c->box.state.uidnext = (uint32_t)n;
+    else if (code == CODE_HIGHESTMODSEQ)
+        c->box.state.modseq = n;
+}
+
+static bool copyuid(struct op *op, const struct arg *a)
+{
+    uint64_t validity;
+    if (!a || !a->next || !a->next->next || !arg_number(a, UINT32_MAX, &validity))
+        return false;
+    struct str src = a->next->s, dst = a->next->next->s;
+    uint32_t uid;
+    if (uidset_map(src.p, src.n, dst.p, dst.n, op->uid, &uid) != 0)
+        return false;
+    op->new_uid = uid;
+    op->new_uidvalidity = (uint32_t)validity;
+    return true;
+}
+
+void untagged_code(struct conn *c, struct op *op, const struct response *r)
+{
+    enum resp_code code = code_from_name(r->code);
+    if (code == CODE_CAPABILITY) {
+        caps_read(&c->caps, r->code_args);
+    } else if (code == CODE_ALERT) {
+        log_warn("the server says: " STR_FMT, STR_ARG(r->text));
+    } else if (code == CODE_COPYUID) {
+        /* Untagged before the EXPUNGEs of a MOVE (RFC 6851 section 4.3), else with the tagged OK.
+         * Nobody else is interested. */
+        if (op && (op->kind == OP_MOVE || op->kind == OP_COPY)) {
+            copyuid(op, r->code_args);
+            return;
+        }
+        for (struct cmd *cmd = c->cmds; cmd && !op; cmd = cmd->next)
+            if (cmd->op && cmd->op->kind == OP_MOVE && copyuid(cmd->op, r->code_args))
+                return;
+    } else {
+        mailbox_code(c, code, r);
+    }
+}
+
+int untagged_handle(struct conn *c, const struct response *r)
+{
+    if (r->cond == COND_BYE) {
+        c->bye = true;
+        if (!c->logout)
+            log_warn("the server ends connection %u: " STR_FMT, c->index, STR_ARG(r->text));
+        return c->logout ? 0 : -ECONNRESET;
+    }
+    if (r->cond != COND_NONE) {
+        untagged_code(c, NULL, r);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].numbered == r->has_number && str_is(r->name, table[i].name))
+            return table[i].handle(c, r);
+    return 0;
+}
