@@ -207,10 +207,13 @@ def have_ipv6() -> bool:
     return True
 
 
-def die_with_parent(sig: int = signal.SIGTERM) -> None:
-    """A preexec_fn: the kernel sends `sig` when the parent dies, even by SIGKILL."""
+_libc = ctypes.CDLL(None)  # loaded before any fork: a child of a threaded process must not load
+
+
+def die_with_parent() -> None:
+    """A preexec_fn: the kernel sends SIGTERM when the parent dies, even by SIGKILL."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(sig), 0, 0, 0)
+    _libc.prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)
 
 
 def wait_until(condition, deadline: float, interval: float = 0.01) -> bool:
