@@ -397,6 +397,25 @@ static void test_parse_uid(void **state)
     }
 }
 
+/* Names of charsets that nobody knows are let into GMime's memory only so many times. */
+static void test_charsets(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        char hdr[200], out[256];
+        int n = snprintf(hdr, sizeof(hdr), "From: a@b\nSubject: =?x-%d?Q?abc=3D?=\n", i);
+        name_label(hdr, (size_t)n, out, sizeof(out));
+        if (i < 50)
+            assert_string_equal(out, "a_abc");
+        if (i > 200)
+            assert_int_equal(strncmp(out, "a_x-", 4), 0);
+    }
+    check_subject("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße");
+    check_subject("=?Windows-1252?Q?Gr=FC=DFe?=", "Grüße");
+    check_subject("=?utf-8-but-much-longer-than-charset-names-are?Q?a?=",
+                  "utf-8-but-much-longer-than-charset-names-are-Q-a");
+}
+
 /* GMime's tables are shared; many threads name messages at once. */
 static void *label_all(void *arg)
 {
@@ -430,10 +449,11 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_from),      cmocka_unit_test(test_subject),
-        cmocka_unit_test(test_headers),   cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_room),      cmocka_unit_test(test_compose),
-        cmocka_unit_test(test_parse_uid), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_from),     cmocka_unit_test(test_subject),
+        cmocka_unit_test(test_headers),  cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_room),     cmocka_unit_test(test_compose),
+        cmocka_unit_test(test_charsets), cmocka_unit_test(test_parse_uid),
+        cmocka_unit_test(test_threads),
     };
     name_init();
     return cmocka_run_group_tests_name("name", tests, NULL, NULL);
