@@ -127,7 +127,7 @@ static int unescape(const char *s, size_t len, struct buf *out)
         if (any >= 0 && (any < 0x20 || any == 0x7f))
             return -EINVAL;
         int byte = *s == '%' ? hex_byte(s + 1, end, false) : -1;
-        buf_addc(out, byte >= 0 ? (char)byte : *s);
+        buf_addc(out, (char)(byte >= 0 ? byte : *s));
         s += byte >= 0 ? 3 : 1;
     }
     return 0;

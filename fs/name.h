@@ -21,7 +21,8 @@ void name_init(void);
  *
  * Kept: ASCII letters and digits, . _ + @ , % and visible characters beyond ASCII. White space and
  * all else become '-', one for a run, none at either end; neither part begins with '.'; '_' in the
- * From part becomes '-', since '_' ends it. "unknown" and "no-subject" stand for nothing. */
+ * From part becomes '-', since '_' ends it. The From part takes at most 80 bytes. "unknown" and
+ * "no-subject" stand for nothing. */
 size_t name_label(const char *hdr, size_t len, char *out, size_t cap);
 
 /* Writes "2026-11-19T0931_LABEL.4711.eml" and returns its length, at most 255. `when` (seconds

@@ -124,7 +124,8 @@ int date_parse(const char *s, size_t len, int64_t *when)
         return -EINVAL;
     if (year < 1 || day < 1 || day > days_in(year, month) || h > 23 || m > 59 || sec > 60)
         return -EINVAL;
-    *when = days_of(year, month, day) * 86400 + h * 3600 + m * 60 + sec - offset;
+    int seconds = h * 3600 + m * 60 + sec - offset;
+    *when = days_of(year, month, day) * 86400 + seconds;
     return 0;
 }
 
