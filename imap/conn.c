@@ -107,7 +107,8 @@ static int flush(struct conn *c)
         c->out_at += (size_t)n;
         c->bytes_out += (unsigned long long)n;
     }
-    explicit_bzero(c->out.data, c->out.len); /* a password may have been in it */
+    if (c->out.len)
+        explicit_bzero(c->out.data, c->out.len); /* a password may have been in it */
     buf_reset(&c->out);
     c->out_at = 0;
     return 0;
@@ -197,6 +198,18 @@ static void begin_select(struct conn *c, struct op *op, bool write)
     conn_end(c);
 }
 
+static bool box_fits(const struct conn *c, const struct op *op, bool write)
+{
+    return c->box.ready && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
+}
+
+/* Were the operation's UIDs learnt in another life of the selected mailbox? */
+static bool other_validity(const struct conn *c, const struct op *op)
+{
+    return op->uidvalidity && c->box.state.uidvalidity &&
+           op->uidvalidity != c->box.state.uidvalidity;
+}
+
 static void selected(struct conn *c, struct op *op, const struct response *r)
 {
     c->selecting = NULL;
@@ -210,8 +223,7 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     c->box.ready = c->box.fresh = true;
     bool read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.write);
-    if (op->uidvalidity && c->box.state.uidvalidity &&
-        op->uidvalidity != c->box.state.uidvalidity) {
+    if (other_validity(c, op)) {
         log_warn("mailbox %s has a new UIDVALIDITY (%u, was %u): what was known of it is void",
                  op->mailbox, c->box.state.uidvalidity, op->uidvalidity);
         conn_finish(c, op, -ESTALE);
@@ -221,13 +233,6 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     } else {
         start(c, op);
     }
-}
-
-static bool box_fits(const struct conn *c, const struct op *op, bool write)
-{
-    return c->box.ready && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write) &&
-           (!op->uidvalidity || !c->box.state.uidvalidity ||
-            op->uidvalidity == c->box.state.uidvalidity);
 }
 
 static void take_work(struct conn *c)
@@ -240,6 +245,10 @@ static void take_work(struct conn *c)
             conn_finish(c, op, -EROFS);
         else if (class->select && !box_fits(c, op, write))
             begin_select(c, op, write);
+        else if (class->select && other_validity(c, op) && c->ncmds > 0)
+            conn_finish(c, op, -ESTALE);
+        else if (class->select && other_validity(c, op))
+            begin_select(c, op, write); /* one of the two views is old: look again */
         else
             start(c, op);
     }

@@ -25,6 +25,13 @@
 /* Messages in one mailbox that are loaded; the table costs some 100 bytes each. */
 #define LIMIT_MESSAGES 10000000u
 
+/* How many more messages SEARCH may name than EXISTS said before it is not believed: those that
+ * arrived between the two. */
+#define LIMIT_SEARCH_SLACK 10000u
+
+/* Messages that SEARCH names and no FETCH row describes, shown by their UIDs alone. */
+#define LIMIT_HOLES 100000u
+
 /* Mailboxes in one account. */
 #define LIMIT_MAILBOXES 100000u
 

@@ -1,0 +1,168 @@
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "imap/clock.h"
+#include "imap/log.h"
+#include "imap/mem.h"
+
+void account_lock(struct account *a)
+{
+    pthread_mutex_lock(&a->lock);
+}
+
+void account_unlock(struct account *a)
+{
+    pthread_mutex_unlock(&a->lock);
+}
+
+void waiter_add(struct waiter **list, struct waiter *w)
+{
+    if (!w)
+        return;
+    w->next = *list;
+    *list = w;
+}
+
+struct waiter *waiters_take(struct waiter **list)
+{
+    struct waiter *taken = *list;
+    *list = NULL;
+    return taken;
+}
+
+void wake_all(struct waiter *list, int err)
+{
+    while (list) {
+        struct waiter *w = list;
+        list = w->next; /* before waking: it may wait again, or be gone */
+        w->wake(w, err);
+    }
+}
+
+struct op *account_op(struct account *a, enum op_kind kind, const char *mailbox,
+                      uint32_t uidvalidity, void (*done)(struct op *))
+{
+    struct op *op = op_new(kind, mailbox, uidvalidity);
+    op->ctx = a;
+    op->done = done;
+    return op;
+}
+
+/* account_open() is the one place that waits. */
+struct opening {
+    struct waiter w;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool woken;
+    int err;
+};
+
+static void opening_wake(struct waiter *w, int err)
+{
+    struct opening *o = (struct opening *)w;
+    pthread_mutex_lock(&o->lock);
+    o->woken = true;
+    o->err = err;
+    pthread_cond_signal(&o->cond);
+    pthread_mutex_unlock(&o->lock);
+}
+
+static int list_and_wait(struct account *a)
+{
+    struct opening o = {.w.wake = opening_wake};
+    pthread_mutex_init(&o.lock, NULL);
+    pthread_cond_init(&o.cond, NULL);
+    int err = account_refresh_tree(a, clock_ms(), &o.w);
+    if (err == -EINPROGRESS) {
+        pthread_mutex_lock(&o.lock);
+        while (!o.woken)
+            pthread_cond_wait(&o.cond, &o.lock);
+        pthread_mutex_unlock(&o.lock);
+        err = o.err;
+    }
+    pthread_cond_destroy(&o.cond);
+    pthread_mutex_destroy(&o.lock);
+    return err;
+}
+
+/* Makes a mailbox below the account's top the root of the mount. */
+static int choose_root(struct account *a, const char *path, struct buf *why)
+{
+    account_lock(a);
+    struct folder *f = tree_path(a, path);
+    if (f) {
+        HASH_DELETE(by_id, a->by_id, a->root);
+        HASH_DELETE(by_id, a->by_id, f);
+        a->root->id = f->id;
+        f->id = ACCOUNT_ROOT;
+        HASH_ADD(by_id, a->by_id, id, sizeof f->id, f);
+        HASH_ADD(by_id, a->by_id, id, sizeof f->id, a->root);
+    }
+    account_unlock(a);
+    if (f)
+        return 0;
+    buf_addf(why, "there is no mailbox %s on the server", path);
+    return -ENOENT;
+}
+
+struct account *account_open(const struct account_config *config,
+                             const struct account_hooks *hooks, struct buf *why)
+{
+    static const struct pool_events events = {
+        .row = sync_on_row, .changed = sync_on_change, .batch = sync_on_batch};
+    struct account *a = mem_zalloc(sizeof *a);
+    a->config = config;
+    a->hooks = *hooks;
+    pthread_mutex_init(&a->lock, NULL);
+    tree_init(a);
+    a->pool = pool_open(&config->pool, &events, a, why);
+    int err = a->pool ? 0 : -EIO;
+    if (!err) {
+        err = list_and_wait(a);
+        if (err)
+            buf_addf(why, "the server does not list its mailboxes: %s", strerror(-err));
+    }
+    if (!err && config->mailbox)
+        err = choose_root(a, config->mailbox, why);
+    if (!err)
+        return a;
+    account_close(a);
+    return NULL;
+}
+
+void account_close(struct account *a)
+{
+    pool_close(a->pool);
+    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
+        wake_all(waiters_take(&f->sync_waiters), -ENOTCONN);
+        wake_all(waiters_take(&f->row_waiters), -ENOTCONN);
+    }
+    wake_all(waiters_take(&a->tree_waiters), -ENOTCONN);
+    bodies_free(a);
+    moved_free(a);
+    tree_free(a);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+void account_status(struct account *a, struct buf *out)
+{
+    pool_status(a->pool, out);
+    account_lock(a);
+    size_t loaded = 0, messages = 0, bytes = 0;
+    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
+        loaded += f->loaded;
+        messages += f->msgs.live;
+        bytes += msgtable_bytes(&f->msgs);
+    }
+    buf_addf(out,
+             "folders: %zu\nfolders loaded: %zu\nmessages known: %zu\n"
+             "message table bytes: %zu\nbody cache bytes: %zu\nbody bytes in flight: %zu\n"
+             "reads: %" PRIu64 "\nreads from memory: %" PRIu64 "\nbody fetches: %" PRIu64 "\n",
+             a->nfolders, loaded, messages, bytes, a->body_bytes, a->body_inflight, a->n_reads,
+             a->n_read_hits, a->n_fetches);
+    account_unlock(a);
+}

@@ -1,0 +1,169 @@
+/* What is known of one mail account, and how to learn or change the rest. The file system's only way
+ * to mail.
+ *
+ * A question that what is known answers, is answered at once: 0 or -errno. Otherwise it returns
+ * -EINPROGRESS, and the caller's waiter is woken exactly once when it is worth asking again (err 0),
+ * or with the error that is the answer. A change returns -EINPROGRESS, and the waiter is woken with
+ * its result. Waiters are woken on any thread, with no lock held, possibly before the function that
+ * took them returned. All functions are thread-safe and none of them waits for the network, but
+ * account_open() and account_close().
+ *
+ * Folders and messages are named by numbers that are never used twice in the life of a mount: a
+ * folder by its id, a message by (generation, UID), where the generation stands for the folder under
+ * one UIDVALIDITY. What is gone is simply not found (-ESTALE). */
+#ifndef CACHE_ACCOUNT_H
+#define CACHE_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "imap/buf.h"
+#include "imap/pool.h"
+
+/* Room for the longest label and its NUL. */
+#define ACCOUNT_LABEL_MAX 256
+
+/* The folder that the mount shows as its top; it cannot hold messages unless it is a mailbox. */
+#define ACCOUNT_ROOT 1u
+
+struct account;
+
+struct waiter {
+    void (*wake)(struct waiter *w, int err);
+    struct waiter *next; /* the account's own while it waits */
+};
+
+struct folder_info {
+    uint32_t id;
+    uint32_t parent;   /* 0 for the root */
+    bool selectable;   /* can hold messages */
+    char name[256];    /* the file name */
+};
+
+struct msg_info {
+    uint32_t folder; /* where it is now, which after a move is not where it was found */
+    uint32_t gen;
+    uint32_t uid;
+    uint32_t flags; /* FLAG_... bits */
+    int64_t date;   /* INTERNALDATE, seconds since the epoch */
+    uint64_t size;  /* bytes */
+    bool named;     /* its header came; else its name is its UID */
+    char label[ACCOUNT_LABEL_MAX];
+};
+
+/* How the layer above takes part. The notes are called with the account's lock held: they may only
+ * put something into a queue. */
+struct account_hooks {
+    /* Makes the label of a message, at most `cap` bytes with its NUL, from its header fields; returns
+     * its length. Called without a lock. */
+    size_t (*label)(const char *header, size_t len, char *out, size_t cap);
+    /* A message is no longer to be seen in `m->folder`. */
+    void (*msg_gone)(void *ctx, const struct msg_info *m);
+    /* Its true size is another than was announced. */
+    void (*msg_size)(void *ctx, uint32_t gen, uint32_t uid);
+    /* What the kernel may believe of `name` in the folder `parent` is no longer so. */
+    void (*entry_stale)(void *ctx, uint32_t parent, const char *name);
+    void *ctx;
+};
+
+struct account_config {
+    struct pool_config pool;
+    const char *mailbox; /* UTF-8 path of the mailbox to show as the root, levels by '/'; or NULL */
+    const char *trash;   /* "no", "auto", or the path of a mailbox */
+    bool mark_seen;
+    size_t cache; /* bytes of message bodies kept, about */
+};
+
+/* Connects, logs in and lists. On failure NULL, and `why` has one sentence. Strings of `config` are
+ * borrowed until account_close(). */
+struct account *account_open(const struct account_config *config,
+                             const struct account_hooks *hooks, struct buf *why);
+
+/* Finishes what was accepted, logs out and frees. Waiters still waiting are woken with -ENOTCONN. */
+void account_close(struct account *a);
+
+/* Appends "key: value" lines for .imapfs/status. */
+void account_status(struct account *a, struct buf *out);
+
+/* ---- folders (tree.c) ---- */
+
+/* Makes sure that the list of folders is not older than `since` (clock_ms()). */
+int account_refresh_tree(struct account *a, int64_t since, struct waiter *w);
+
+/* -ESTALE when there is no such folder any more. */
+int account_folder(struct account *a, uint32_t id, struct folder_info *out);
+
+/* The child called `name` as far as is known: 0 or -ENOENT; -ESTALE for the parent. */
+int account_child(struct account *a, uint32_t parent, const char *name, struct folder_info *out);
+
+/* All children known, in an array the caller frees. */
+int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n);
+
+/* The wire name, UIDVALIDITY (0: not known), number of messages and of unseen ones (once loaded), and
+ * the special use (RFC 6154, "" if none) of a folder. */
+struct folder_detail {
+    char *mailbox; /* to free */
+    uint32_t uidvalidity;
+    size_t messages, unseen;
+    char special_use[32];
+    uint64_t quota_used, quota_limit;
+};
+int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *out);
+
+/* ---- messages (sync.c) ---- */
+
+/* Makes sure that what is known of the folder's messages is not older than `since`. With `w` NULL it
+ * only sees to it that this is under way. */
+int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w);
+
+/* Copies up to `max` messages with UIDs over `after`, in order of UID, to `out`, and their number to
+ * `n`. While the folder is being loaded for the first time and none is there yet, -EINPROGRESS. */
+int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
+                 size_t max, size_t *n, struct waiter *w);
+
+/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not looked
+ * at since `since` and the UID is not known, it is looked at first. */
+int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
+                 struct msg_info *out, struct waiter *w);
+
+/* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */
+int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out);
+
+/* The message that was moved into `folder` under this name by this mount: its UID there; else 0. */
+uint32_t account_alias(struct account *a, uint32_t folder, const char *name);
+
+/* The flags of a message with its keywords, separated by spaces. */
+int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out);
+
+/* ---- bodies (body.c) ---- */
+
+/* Appends the bytes at off..off+len of the message, fewer at its end, to `out`. */
+int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
+                 struct buf *out, struct waiter *w);
+
+/* Fetches header fields ("TO DATE") into `out`, which must stay until `w` is woken with the result. */
+int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fields,
+                   struct buf *out, struct waiter *w);
+
+/* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
+
+/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving. */
+int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
+                 struct waiter *w);
+
+/* Deletes the message, or moves it to the trash. */
+int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter *w);
+
+/* Changes flags: `text` is as STORE takes it, "+FLAGS (\Seen)". */
+int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *text,
+                  struct waiter *w);
+
+int account_mkdir(struct account *a, uint32_t parent, const char *name, struct waiter *w);
+int account_rmdir(struct account *a, uint32_t folder, struct waiter *w);
+int account_rename(struct account *a, uint32_t folder, uint32_t parent, const char *name,
+                   struct waiter *w);
+
+/* Learns the quota of a folder, for account_folder_detail() to tell. */
+int account_quota(struct account *a, uint32_t folder, struct waiter *w);
+
+#endif

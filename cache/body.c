@@ -1,0 +1,393 @@
+/* Message bytes: windows of a message under way, and those that came, kept while there is room.
+ *
+ * Readers of one message share its fetches. A window is asked for without regard to the announced
+ * size, which may lie: an answer shorter than the window tells where the message ends. Windows grow
+ * from FIRST_WINDOW to LIMIT_WINDOW while someone reads straight on, and then the next one is asked
+ * for before it is missed. */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "imap/limits.h"
+#include "imap/log.h"
+#include "imap/mem.h"
+
+enum { FIRST_WINDOW = 64 * 1024 };
+
+/* Bytes that came. */
+struct chunk {
+    struct chunk *prev, *next; /* by offset */
+    uint64_t off;
+    size_t len;
+    char *data;
+};
+
+/* Bytes under way. */
+struct fetch {
+    struct fetch *prev, *next;
+    uint64_t off;
+    size_t len;
+    char *data; /* filled by the connection's thread alone until it is done */
+    size_t got;
+    bool too_big; /* no memory for what came */
+    struct waiter *waiters;
+};
+
+struct body {
+    uint64_t number; /* generation and UID */
+    struct chunk *chunks;
+    struct fetch *fetches;
+    size_t window;
+    uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
+    bool forgotten;    /* dropped as soon as nothing is under way */
+    UT_hash_handle hh; /* in the order of use, oldest first */
+};
+
+static uint64_t number(uint32_t gen, uint32_t uid)
+{
+    return (uint64_t)gen << 32 | uid;
+}
+
+static struct body *find_body(struct account *a, uint64_t n)
+{
+    struct body *b;
+    HASH_FIND(hh, a->bodies, &n, sizeof n, b);
+    return b;
+}
+
+/* Finds or makes; becomes the one used last. */
+static struct body *use_body(struct account *a, uint64_t n)
+{
+    struct body *b = find_body(a, n);
+    if (b) {
+        HASH_DEL(a->bodies, b);
+    } else {
+        b = mem_zalloc(sizeof *b);
+        b->number = n;
+    }
+    HASH_ADD(hh, a->bodies, number, sizeof b->number, b);
+    return b;
+}
+
+static void drop_chunk(struct account *a, struct body *b, struct chunk *c)
+{
+    DL_DELETE(b->chunks, c);
+    a->body_bytes -= c->len;
+    free(c->data);
+    free(c);
+}
+
+static void drop_chunks(struct account *a, struct body *b)
+{
+    while (b->chunks)
+        drop_chunk(a, b, b->chunks);
+}
+
+static void drop_body(struct account *a, struct body *b)
+{
+    drop_chunks(a, b);
+    if (b->fetches) {
+        b->forgotten = true;
+        return;
+    }
+    HASH_DEL(a->bodies, b);
+    free(b);
+}
+
+void body_forget(struct account *a, uint32_t gen, uint32_t uid)
+{
+    struct body *b = find_body(a, number(gen, uid));
+    if (b)
+        drop_body(a, b);
+}
+
+void bodies_free(struct account *a)
+{
+    struct body *b, *tmp;
+    HASH_ITER (hh, a->bodies, b, tmp)
+        drop_body(a, b);
+}
+
+/* The least recently used go first; of the one in use, what lies behind the reader. */
+static void evict(struct account *a, struct body *keep, uint64_t reader)
+{
+    struct body *b, *tmp;
+    HASH_ITER (hh, a->bodies, b, tmp) {
+        if (a->body_bytes <= a->config->cache)
+            return;
+        if (b != keep)
+            drop_body(a, b);
+    }
+    while (a->body_bytes > a->config->cache && keep && keep->chunks &&
+           keep->chunks->off + keep->chunks->len <= reader)
+        drop_chunk(a, keep, keep->chunks);
+}
+
+/* ---- fetching ---- */
+
+static struct fetch *fetch_at(struct body *b, uint64_t off)
+{
+    struct fetch *f;
+    DL_FOREACH(b->fetches, f)
+    {
+        if (off >= f->off && off < f->off + f->len)
+            return f;
+    }
+    return NULL;
+}
+
+static int by_offset(const struct chunk *x, const struct chunk *y)
+{
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+struct body_op {
+    struct account *a;
+    struct fetch *fetch;
+    uint64_t number;
+};
+
+static void on_body_bytes(struct op *op, struct str bytes)
+{
+    struct fetch *f = ((struct body_op *)op->ctx)->fetch;
+    char *data = malloc(bytes.n ? bytes.n : 1);
+    if (!data) {
+        f->too_big = true;
+        return;
+    }
+    memcpy(data, bytes.p, bytes.n);
+    free(f->data);
+    f->data = data;
+    f->got = bytes.n;
+}
+
+/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). */
+static void learn_size(struct account *a, uint64_t n, const struct fetch *f)
+{
+    struct folder *folder;
+    struct msg *m = msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &folder);
+    uint64_t end = f->off + f->got;
+    bool known = f->got < f->len;
+    if (!m || (m->flags & MSG_SIZED) || (!known && end <= m->size))
+        return;
+    if (known && f->got == 0 && f->off > 0 && f->off < m->size) {
+        m->size = f->off; /* at most; where it really ends is still to be seen */
+    } else if (m->size != end) {
+        m->size = end;
+    } else {
+        m->flags |= known ? MSG_SIZED : 0;
+        return;
+    }
+    if (known && (f->got || f->off == 0))
+        m->flags |= MSG_SIZED;
+    log_debug("%s: UID %u has %llu bytes, not as announced", folder->wire, m->uid,
+              (unsigned long long)m->size);
+    a->hooks.msg_size(a->hooks.ctx, (uint32_t)(n >> 32), (uint32_t)n);
+}
+
+static void keep_bytes(struct account *a, struct body *b, struct fetch *f)
+{
+    if (!f->got || b->forgotten)
+        return;
+    struct chunk *c = mem_zalloc(sizeof *c);
+    c->off = f->off;
+    c->len = f->got;
+    c->data = f->data;
+    f->data = NULL;
+    a->body_bytes += c->len;
+    DL_INSERT_INORDER(b->chunks, c, by_offset);
+}
+
+/* OK without data: gone, or a server that cannot send this one message. */
+static int no_data_errno(struct account *a, uint64_t n)
+{
+    struct folder *f;
+    if (!msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &f))
+        return -ESTALE;
+    f->dirty |= CHANGE_EXPUNGE; /* the next look at the folder tells */
+    f->synced_at = 0;
+    return -EIO;
+}
+
+static void on_body_done(struct op *op)
+{
+    struct body_op *bo = op->ctx;
+    struct account *a = bo->a;
+    struct fetch *f = bo->fetch;
+    account_lock(a);
+    struct body *b = find_body(a, bo->number);
+    int err = f->too_big ? -ENOMEM : op->err;
+    if (err == -ENODATA)
+        err = no_data_errno(a, bo->number);
+    a->body_inflight -= f->len;
+    DL_DELETE(b->fetches, f);
+    if (!err) {
+        learn_size(a, bo->number, f);
+        keep_bytes(a, b, f);
+    } else {
+        b->frontier = 0;
+    }
+    struct waiter *woken = waiters_take(&f->waiters);
+    /* Before they are served, their bytes must not be evicted: what is evicted is of others. */
+    if (b->forgotten && !b->fetches) {
+        HASH_DEL(a->bodies, b);
+        free(b);
+    } else {
+        evict(a, b, 0);
+    }
+    account_unlock(a);
+    wake_all(woken, err);
+    free(f->data);
+    free(f);
+    free(bo);
+    op_free(op);
+}
+
+static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
+                                 uint32_t uid, uint64_t off, size_t least)
+{
+    if (off == b->frontier && off > 0 && b->window)
+        b->window = b->window * 2 < LIMIT_WINDOW ? b->window * 2 : LIMIT_WINDOW;
+    else
+        b->window = FIRST_WINDOW;
+    /* Many readers at once: smaller windows for all, so that memory stays bounded. */
+    if (a->body_inflight > a->config->cache / 2)
+        b->window = FIRST_WINDOW;
+    size_t len = least > b->window ? least : b->window;
+    len = len < LIMIT_WINDOW ? len : LIMIT_WINDOW;
+    for (struct chunk *c = b->chunks; c; c = c->next)
+        if (c->off > off && c->off - off < len)
+            len = (size_t)(c->off - off); /* not what is there already */
+
+    struct fetch *f = mem_zalloc(sizeof *f);
+    f->off = off;
+    f->len = len;
+    DL_APPEND(b->fetches, f);
+    b->frontier = off + len;
+    a->body_inflight += len;
+    a->n_fetches++;
+
+    struct body_op *bo = mem_alloc(sizeof *bo);
+    *bo = (struct body_op){a, f, b->number};
+    struct op *op = op_new(OP_BODY, folder->wire, folder->uidvalidity);
+    op->uid = uid;
+    op->off = off;
+    op->len = (uint32_t)len;
+    op->mark_seen = a->config->mark_seen;
+    op->on_bytes = on_body_bytes;
+    op->done = on_body_done;
+    op->ctx = bo;
+    pool_submit(a->pool, op);
+    return f;
+}
+
+/* ---- reading ---- */
+
+/* Copies what lies from `off` on without a gap, up to `len` bytes; returns how many. */
+static size_t copy_chunks(const struct body *b, uint64_t off, size_t len, struct buf *out)
+{
+    size_t copied = 0;
+    for (const struct chunk *c = b->chunks; c && copied < len; c = c->next) {
+        uint64_t at = off + copied;
+        if (at < c->off)
+            break;
+        if (at >= c->off + c->len)
+            continue;
+        size_t skip = (size_t)(at - c->off), n = c->len - skip;
+        n = n < len - copied ? n : len - copied;
+        buf_add(out, c->data + skip, n);
+        copied += n;
+    }
+    return copied;
+}
+
+/* Someone reads straight on: have the next window under way before he comes to it. */
+static void read_ahead(struct account *a, struct body *b, const struct folder *folder,
+                       const struct msg *m, uint64_t reader)
+{
+    if (b->window <= FIRST_WINDOW || b->frontier >= m->size || reader > b->frontier ||
+        b->frontier - reader > b->window || a->body_inflight > a->config->cache / 2)
+        return;
+    start_fetch(a, b, folder, m->uid, b->frontier, 0);
+}
+
+int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
+                 struct buf *out, struct waiter *w)
+{
+    int result = 0;
+    struct folder *folder;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &folder);
+    if (!m) {
+        result = -ESTALE;
+        goto out;
+    }
+    if (off >= m->size)
+        goto out;
+    if (len > m->size - off)
+        len = (size_t)(m->size - off);
+    struct body *b = use_body(a, number(folder->gen, m->uid));
+    size_t before = out->len;
+    size_t have = copy_chunks(b, off, len, out);
+    a->n_reads++;
+    if (have == len) {
+        a->n_read_hits++;
+        read_ahead(a, b, folder, m, off + len);
+        evict(a, b, off);
+        goto out;
+    }
+    out->len = before;
+    struct fetch *f = fetch_at(b, off + have);
+    if (!f)
+        f = start_fetch(a, b, folder, m->uid, off + have, len - have);
+    waiter_add(&f->waiters, w);
+    result = -EINPROGRESS;
+out:
+    account_unlock(a);
+    return result;
+}
+
+/* ---- header fields ---- */
+
+struct header_op {
+    struct account *a;
+    struct buf *out;
+    struct waiter *w;
+};
+
+static void on_header_bytes(struct op *op, struct str bytes)
+{
+    struct header_op *ho = op->ctx;
+    buf_add(ho->out, bytes.p, bytes.n < LIMIT_HEADER ? bytes.n : LIMIT_HEADER);
+}
+
+static void on_header_done(struct op *op)
+{
+    struct header_op *ho = op->ctx;
+    ho->w->wake(ho->w, op->err == -ENODATA ? -ESTALE : op->err);
+    free(ho);
+    op_free(op);
+}
+
+int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fields,
+                   struct buf *out, struct waiter *w)
+{
+    struct folder *folder;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &folder);
+    if (m) {
+        struct header_op *ho = mem_alloc(sizeof *ho);
+        *ho = (struct header_op){a, out, w};
+        struct op *op = op_new(OP_HEADER, folder->wire, folder->uidvalidity);
+        op->uid = m->uid;
+        op->text = mem_strdup(fields);
+        op->on_bytes = on_header_bytes;
+        op->done = on_header_done;
+        op->ctx = ho;
+        pool_submit(a->pool, op);
+    }
+    account_unlock(a);
+    return m ? -EINPROGRESS : -ESTALE;
+}

@@ -1,0 +1,165 @@
+/* The account as the files of cache/ see it. Everything in here is guarded by account.lock, except
+ * where it says otherwise. Locks are taken in the order account, then pool. */
+#ifndef CACHE_INTERNAL_H
+#define CACHE_INTERNAL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "cache/account.h"
+#include "cache/msgtable.h"
+#include "imap/flags.h"
+#include "imap/op.h"
+
+/* What a sync still has to do; see sync.c. */
+enum sync_todo {
+    SYNC_NEW = 1,    /* fetch metadata from sync_from up */
+    SYNC_FLAGS = 2,  /* fetch flags */
+    SYNC_UIDS = 4,   /* ask which UIDs there are */
+    SYNC_HOLES = 8,  /* fetch metadata of UIDs that came without */
+};
+
+struct folder {
+    uint32_t id;
+    uint32_t gen; /* of its messages under the current UIDVALIDITY */
+    struct folder *parent, *children, *prev, *next;
+    char *name; /* the file name */
+    char *key;  /* "parent id/name", for by_name */
+    char *wire; /* the mailbox name, verbatim */
+    char delim; /* 0: NIL */
+    bool noselect;
+    bool noinferiors;
+    bool seen; /* in the LIST being applied */
+    char special_use[32];
+
+    struct msgtable msgs;
+    char *keywords[MSG_KEYWORDS];
+    uint32_t uidvalidity; /* 0: not known yet */
+    uint32_t uidnext;     /* UIDs from here on are new */
+    uint64_t modseq;      /* flag changes up to here are known; 0: no CONDSTORE */
+    uint64_t modseq_next; /* ... once the running sync succeeds */
+    struct uidset own_deleted; /* flagged \Deleted by this mount, not expunged */
+    uint64_t quota_used, quota_limit;
+
+    bool loaded;       /* all messages were listed once */
+    bool syncing;
+    unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
+    unsigned todo;     /* SYNC_... bits of the running sync */
+    uint32_t sync_from;
+    uint32_t exists;   /* messages there according to the running sync */
+    struct uidset holes;
+    int64_t synced_at; /* when the last successful look began; 0: never */
+    int64_t sync_began;
+    struct waiter *sync_waiters;
+    struct waiter *row_waiters; /* of a listing that overtook the load */
+    bool hungry;                /* in account.hungry */
+    struct folder *next_hungry;
+
+    UT_hash_handle by_id, by_gen, by_wire, by_name;
+};
+
+struct body;
+struct alias;
+struct moved;
+
+struct account {
+    const struct account_config *config;
+    struct account_hooks hooks;
+    struct pool *pool;
+    pthread_mutex_t lock;
+
+    struct folder *root;
+    struct folder *by_id, *by_gen, *by_wire, *by_name; /* uthash heads */
+    size_t nfolders;
+    uint32_t next_id;
+    struct folder *hungry; /* folders with row_waiters */
+
+    bool listing;
+    uint64_t tree_changes; /* counts our own changes, so that a LIST from before them is not used */
+    int64_t tree_at;       /* when the last LIST that was used began; 0: never */
+    struct waiter *tree_waiters;
+    struct waiter *orphans; /* waited for a folder that is gone */
+
+    struct body *bodies; /* see body.c */
+    size_t body_bytes, body_inflight;
+    struct alias *aliases; /* see moved.c */
+    struct moved *moved;
+
+    uint64_t n_loaded, n_reads, n_read_hits, n_fetches; /* counters for the status */
+};
+
+/* ---- account.c ---- */
+
+void account_lock(struct account *a);
+void account_unlock(struct account *a);
+
+/* Puts `w` (NULL allowed) on a list; wake_all() wakes a list that was taken off, lock not held. */
+void waiter_add(struct waiter **list, struct waiter *w);
+struct waiter *waiters_take(struct waiter **list);
+void wake_all(struct waiter *list, int err);
+
+/* An operation for this account: `done` finds the account in op->ctx. */
+struct op *account_op(struct account *a, enum op_kind kind, const char *mailbox,
+                      uint32_t uidvalidity, void (*done)(struct op *));
+
+/* ---- tree.c ---- */
+
+struct folder *folder_by_id(struct account *a, uint32_t id);
+struct folder *folder_by_gen(struct account *a, uint32_t gen);
+struct folder *folder_by_wire(struct account *a, const char *wire);
+
+int tree_init(struct account *a);
+void tree_free(struct account *a);
+
+/* Inserts a folder that was just created as `wire` below `parent`. */
+struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);
+void tree_remove(struct account *a, struct folder *f);
+
+/* The folder was renamed on the server: it and all below it get their new wire names. */
+void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire);
+
+/* The wire name that a child `name` of `parent` would have; -EINVAL and others. */
+int tree_child_wire(struct account *a, const struct folder *parent, const char *name,
+                    struct buf *wire);
+
+/* Looks up a path of file names from the top of the account ("Archive/2025"). */
+struct folder *tree_path(struct account *a, const char *path);
+
+/* A new generation: the folder's messages are numbered anew, the old numbers are stale. */
+void folder_renumber(struct account *a, struct folder *f);
+
+/* ---- sync.c ---- */
+
+void msg_describe(const struct folder *f, const struct msg *m, struct msg_info *out);
+
+/* May it be seen: there, and not flagged \Deleted? */
+bool msg_visible(const struct msg *m);
+
+/* Takes a message out of the folder and says so upward. */
+void msg_drop(struct account *a, struct folder *f, struct msg *m);
+
+/* Forgets all messages; the folder must be loaded anew. */
+void folder_reset(struct account *a, struct folder *f);
+
+void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
+                 const struct fetch_row *row);
+void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
+void sync_on_batch(void *account);
+
+/* ---- body.c ---- */
+
+void body_forget(struct account *a, uint32_t gen, uint32_t uid);
+void bodies_free(struct account *a);
+
+/* ---- moved.c: where messages went that this mount moved ---- */
+
+void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen, uint32_t new_uid,
+                const char *name);
+bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
+uint32_t moved_alias(struct account *a, uint32_t gen, const char *name);
+void moved_free(struct account *a);
+
+/* The message by number, moves followed; NULL when it is gone. */
+struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f);
+
+#endif

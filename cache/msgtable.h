@@ -1,0 +1,66 @@
+/* The messages of one mailbox, sorted by UID: 32 bytes each, and their labels in one run of bytes.
+ * Offsets instead of pointers, so that the table can be saved as it is. Not thread-safe. */
+#ifndef CACHE_MSGTABLE_H
+#define CACHE_MSGTABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "imap/buf.h"
+
+/* Bits of msg.flags beside the FLAG_... of imap/flags.h; keywords are numbered between. */
+enum {
+    MSG_KEYWORD_SHIFT = 6,
+    MSG_KEYWORDS = 20,
+};
+#define MSG_KEYWORD_MASK (((1u << MSG_KEYWORDS) - 1) << MSG_KEYWORD_SHIFT)
+#define MSG_GONE  (1u << 31) /* expunged; the slot is kept so that a late answer cannot revive it */
+#define MSG_NAMED (1u << 30) /* its header came, so its name is final */
+#define MSG_SIZED (1u << 29) /* its size was measured, not just announced */
+
+struct msg {
+    int64_t date;  /* INTERNALDATE, seconds since the epoch */
+    uint64_t size; /* bytes */
+    uint32_t uid;
+    uint32_t flags;
+    uint32_t label; /* offset in msgtable.labels */
+};
+
+/* Zero-initialise; msgtable_clear() frees. Pointers to a struct msg live until the next add. */
+struct msgtable {
+    struct msg *v; /* ascending UIDs, gone ones included */
+    size_t n, cap;
+    size_t live; /* not gone */
+    struct buf labels; /* NUL-terminated strings; offset 0 is "" */
+    size_t garbage;    /* bytes of labels that nobody refers to */
+};
+
+/* NULL when the UID is not known, or gone. */
+struct msg *msgtable_find(const struct msgtable *t, uint32_t uid);
+
+/* Finds or inserts. NULL when the UID is known to be gone, the table is full (LIMIT_MESSAGES), or
+ * memory is. Constant time for ascending UIDs. */
+struct msg *msgtable_add(struct msgtable *t, uint32_t uid);
+
+/* Is the UID known, be it as gone? */
+bool msgtable_knows(const struct msgtable *t, uint32_t uid);
+
+void msgtable_remove(struct msgtable *t, struct msg *m);
+
+/* The first message with a UID over `uid` that is not gone; NULL at the end. */
+struct msg *msgtable_after(const struct msgtable *t, uint32_t uid);
+
+const char *msgtable_label(const struct msgtable *t, const struct msg *m);
+void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len);
+
+/* Gives back the room of gone messages when there are many. Only when no answer that may speak of
+ * them is under way. */
+void msgtable_compact(struct msgtable *t);
+
+/* The bytes the table holds, for the status. */
+size_t msgtable_bytes(const struct msgtable *t);
+
+void msgtable_clear(struct msgtable *t);
+
+#endif

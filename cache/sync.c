@@ -1,0 +1,528 @@
+/* Keeps what is known of a folder's messages true to the server.
+ *
+ * A sync first looks (SELECT, or NOOP where the mailbox is selected already) and compares: UIDVALIDITY,
+ * UIDNEXT, the number of messages, HIGHESTMODSEQ. From the difference follows what it asks for, one
+ * step after the other: metadata of new messages, changed flags, which UIDs are left, metadata of UIDs
+ * that came without. When nothing changed, the look is all. Rows come as events while a step runs and
+ * are taken in whoever asked for them. */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "imap/clock.h"
+#include "imap/limits.h"
+#include "imap/log.h"
+#include "imap/mem.h"
+
+/* ---- messages ---- */
+
+bool msg_visible(const struct msg *m)
+{
+    return !(m->flags & (MSG_GONE | FLAG_DELETED));
+}
+
+void msg_describe(const struct folder *f, const struct msg *m, struct msg_info *out)
+{
+    out->folder = f->id;
+    out->gen = f->gen;
+    out->uid = m->uid;
+    out->flags = m->flags & FLAG_SYSTEM;
+    out->date = m->date;
+    out->size = m->size;
+    out->named = m->flags & MSG_NAMED;
+    snprintf(out->label, sizeof out->label, "%s", msgtable_label(&f->msgs, m));
+}
+
+static void say_gone(struct account *a, const struct folder *f, const struct msg *m)
+{
+    struct msg_info info;
+    msg_describe(f, m, &info);
+    a->hooks.msg_gone(a->hooks.ctx, &info);
+}
+
+void msg_drop(struct account *a, struct folder *f, struct msg *m)
+{
+    if (msg_visible(m))
+        say_gone(a, f, m);
+    body_forget(a, f->gen, m->uid);
+    msgtable_remove(&f->msgs, m);
+}
+
+void folder_reset(struct account *a, struct folder *f)
+{
+    for (size_t i = 0; i < f->msgs.n; i++)
+        if (!(f->msgs.v[i].flags & MSG_GONE))
+            msg_drop(a, f, &f->msgs.v[i]);
+    msgtable_clear(&f->msgs);
+    uidset_free(&f->own_deleted);
+    folder_renumber(a, f);
+    f->loaded = false;
+    f->uidvalidity = f->uidnext = 0;
+    f->modseq = 0;
+    f->synced_at = 0;
+}
+
+struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f)
+{
+    for (int hops = 0; hops < 8; hops++) {
+        *f = folder_by_gen(a, gen);
+        struct msg *m = *f ? msgtable_find(&(*f)->msgs, uid) : NULL;
+        if (m && msg_visible(m))
+            return m;
+        if (!moved_follow(a, &gen, &uid))
+            return NULL;
+    }
+    return NULL;
+}
+
+/* ---- rows ---- */
+
+/* The bit of a keyword in this folder; 0 when there are more than we have room for. */
+static uint32_t keyword_bit(struct folder *f, struct str name)
+{
+    for (unsigned i = 0; i < MSG_KEYWORDS; i++) {
+        if (!f->keywords[i])
+            f->keywords[i] = mem_strndup(name.p, name.n);
+        if (str_is(name, f->keywords[i]))
+            return 1u << (MSG_KEYWORD_SHIFT + i);
+    }
+    return 0;
+}
+
+static void take_flags(struct account *a, struct folder *f, struct msg *m,
+                       const struct fetch_row *row)
+{
+    uint32_t flags = row->flags;
+    for (const struct arg *k = row->flag_list; k; k = k->next)
+        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n < 128)
+            flags |= keyword_bit(f, k->s);
+    bool was_visible = msg_visible(m);
+    m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
+    if (was_visible && !msg_visible(m))
+        say_gone(a, f, m);
+}
+
+static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
+                     const char *label, size_t label_len)
+{
+    bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE);
+    struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
+    if (!m) {
+        if (!meta && !msgtable_knows(&f->msgs, row->uid))
+            f->dirty |= CHANGE_EXISTS; /* flags of a message we have not met */
+        return;
+    }
+    /* What gives the name is taken once: a name stays as long as its message. */
+    if (row->has & FETCH_DATE && !(m->flags & MSG_NAMED))
+        m->date = row->date;
+    if (row->has & FETCH_SIZE && !(m->flags & MSG_SIZED))
+        m->size = row->size;
+    if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
+        msgtable_set_label(&f->msgs, m, label, label_len);
+        m->flags |= MSG_NAMED;
+    }
+    if (row->has & FETCH_FLAGS)
+        take_flags(a, f, m, row);
+}
+
+void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
+                 const struct fetch_row *row)
+{
+    struct account *a = account;
+    char label[ACCOUNT_LABEL_MAX];
+    size_t label_len = 0;
+    if (row->has & FETCH_HEADER) {
+        size_t n = row->header.n < LIMIT_HEADER ? row->header.n : LIMIT_HEADER;
+        label_len = a->hooks.label(row->header.p, n, label, sizeof label);
+    }
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    if (f && f->uidvalidity == uidvalidity)
+        take_row(a, f, row, label, label_len);
+    account_unlock(a);
+}
+
+void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what)
+{
+    struct account *a = account;
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    if (f && f->uidvalidity == uidvalidity)
+        f->dirty |= what;
+    account_unlock(a);
+}
+
+static void hungry_remove(struct account *a, struct folder *f)
+{
+    for (struct folder **h = &a->hungry; *h; h = &(*h)->next_hungry)
+        if (*h == f) {
+            *h = f->next_hungry;
+            break;
+        }
+    f->hungry = false;
+}
+
+void sync_on_batch(void *account)
+{
+    struct account *a = account;
+    struct waiter *woken = NULL;
+    account_lock(a);
+    while (a->hungry) {
+        struct folder *f = a->hungry;
+        hungry_remove(a, f);
+        for (struct waiter *w = waiters_take(&f->row_waiters), *next; w; w = next) {
+            next = w->next;
+            waiter_add(&woken, w);
+        }
+    }
+    account_unlock(a);
+    wake_all(woken, 0);
+}
+
+/* ---- one sync ---- */
+
+static void sync_step(struct account *a, struct folder *f);
+
+/* Ends the sync; returns those to be woken once the lock is released. */
+static struct waiter *sync_end(struct account *a, struct folder *f, int err)
+{
+    f->syncing = false;
+    f->todo = 0;
+    uidset_free(&f->holes);
+    if (!err) {
+        f->loaded = true;
+        f->synced_at = f->sync_began;
+        f->modseq = f->modseq_next;
+        msgtable_compact(&f->msgs);
+    }
+    struct waiter *woken = waiters_take(&f->sync_waiters);
+    for (struct waiter *w = waiters_take(&f->row_waiters), *next; w; w = next) {
+        next = w->next;
+        waiter_add(&woken, w);
+    }
+    if (f->hungry)
+        hungry_remove(a, f);
+    return woken;
+}
+
+/* Every step ends here: the folder is looked up again, since it may be gone. */
+static struct folder *step_folder(struct account *a, const struct op *op)
+{
+    struct folder *f = folder_by_id(a, (uint32_t)op->cookie);
+    return f && f->syncing ? f : NULL;
+}
+
+static void step_done(struct account *a, struct op *op, struct folder *f)
+{
+    struct waiter *woken = NULL;
+    int err = op->err;
+    if (f && err == -ESTALE)
+        folder_reset(a, f);
+    if (f && (err || !f->todo))
+        woken = sync_end(a, f, err);
+    else if (f)
+        sync_step(a, f);
+    account_unlock(a);
+    wake_all(woken, err);
+    op_free(op);
+}
+
+static void on_new_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f && !op->err) {
+        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
+        if (last && last->uid >= f->uidnext)
+            f->uidnext = last->uid < UINT32_MAX ? last->uid + 1 : last->uid;
+        /* Fewer rows than messages: some were expunged, or could not be shown. */
+        if (f->msgs.live != f->exists)
+            f->todo |= SYNC_UIDS;
+    }
+    step_done(a, op, f);
+}
+
+static void on_flags_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    step_done(a, op, step_folder(a, op));
+}
+
+/* What is not among the UIDs is gone; what we never had a row for is a hole to be filled. */
+static void compare_uids(struct account *a, struct folder *f, const struct uidset *found)
+{
+    for (size_t i = 0; i < f->msgs.n; i++) {
+        struct msg *m = &f->msgs.v[i];
+        /* What arrived after the question is not in the answer. */
+        if (!(m->flags & MSG_GONE) && (!f->uidnext || m->uid < f->uidnext) &&
+            !uidset_has(found, m->uid))
+            msg_drop(a, f, m);
+    }
+    uidset_free(&f->holes);
+    size_t holes = 0;
+    for (size_t i = 0; i < found->n && holes < LIMIT_HOLES; i++)
+        for (uint64_t uid = found->r[i].lo; uid <= found->r[i].hi && holes < LIMIT_HOLES; uid++)
+            if (!msgtable_knows(&f->msgs, (uint32_t)uid)) {
+                uidset_add(&f->holes, (uint32_t)uid, (uint32_t)uid);
+                holes++;
+            }
+    if (f->holes.n)
+        f->todo |= SYNC_HOLES;
+}
+
+/* A server that answers "all there are" with billions is not believed. */
+static bool plausible(const struct folder *f, const struct uidset *found)
+{
+    return uidset_count(found) <= (uint64_t)f->exists + LIMIT_SEARCH_SLACK;
+}
+
+static void on_uids_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f && !op->err) {
+        if (plausible(f, &op->found))
+            compare_uids(a, f, &op->found);
+        else
+            log_warn("%s: the server claims more messages by SEARCH than by EXISTS", f->wire);
+    }
+    step_done(a, op, f);
+}
+
+/* A message whose row never came is listed all the same, by its UID. */
+static void on_holes_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f && !op->err) {
+        for (size_t i = 0; i < f->holes.n; i++)
+            for (uint64_t uid = f->holes.r[i].lo; uid <= f->holes.r[i].hi; uid++)
+                if (!msgtable_knows(&f->msgs, (uint32_t)uid)) {
+                    log_info("%s: the server does not describe UID %u", f->wire, (uint32_t)uid);
+                    msgtable_add(&f->msgs, (uint32_t)uid);
+                }
+        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
+        if (last && last->uid >= f->uidnext && last->uid < UINT32_MAX)
+            f->uidnext = last->uid + 1;
+    }
+    step_done(a, op, f);
+}
+
+/* As many UIDs of the holes as one command line takes; they stay in f->holes until answered. */
+static char *holes_text(const struct folder *f)
+{
+    struct buf text = {0};
+    uidset_text(&f->holes, &text);
+    if (text.len > LIMIT_COMMAND) {
+        /* Too scattered for one line: a range over all of them costs rows we know already. */
+        buf_reset(&text);
+        buf_addf(&text, "%u:%u", f->holes.r[0].lo, f->holes.r[f->holes.n - 1].hi);
+    }
+    return buf_steal(&text);
+}
+
+static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, char *text,
+                        void (*done)(struct op *))
+{
+    struct op *op = account_op(a, kind, f->wire, f->uidvalidity, done);
+    op->cookie = f->id;
+    op->text = text;
+    if (kind == OP_FLAGS)
+        op->modseq = f->modseq;
+    pool_submit(a->pool, op);
+}
+
+static void sync_step(struct account *a, struct folder *f)
+{
+    if (f->todo & SYNC_NEW) {
+        f->todo &= ~(unsigned)SYNC_NEW;
+        struct buf range = {0};
+        buf_addf(&range, "%u:*", f->sync_from);
+        sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
+    } else if (f->todo & SYNC_FLAGS) {
+        f->todo &= ~(unsigned)SYNC_FLAGS;
+        sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_flags_done);
+    } else if (f->todo & SYNC_UIDS) {
+        f->todo &= ~(unsigned)SYNC_UIDS;
+        sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
+    } else {
+        f->todo &= ~(unsigned)SYNC_HOLES;
+        sync_submit(a, f, OP_META, holes_text(f), on_holes_done);
+    }
+}
+
+/* ---- the look ---- */
+
+static void plan(struct account *a, struct folder *f, const struct mailbox_state *s)
+{
+    if (f->uidvalidity != s->uidvalidity && (f->loaded || f->msgs.n)) {
+        log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->wire, s->uidvalidity,
+                 f->uidvalidity);
+        folder_reset(a, f);
+    }
+    f->uidvalidity = s->uidvalidity;
+    f->exists = s->exists;
+    f->modseq_next = s->fresh && s->modseq ? s->modseq : f->modseq;
+    unsigned dirty = f->dirty;
+    f->dirty = 0;
+    if (!f->loaded) {
+        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
+        /* A load that broke off goes on where it was; holes are found by counting. */
+        f->sync_from = last && last->uid < UINT32_MAX ? last->uid + 1 : 1;
+        if (s->exists)
+            f->todo |= SYNC_NEW;
+        else if (f->msgs.live)
+            f->todo |= SYNC_UIDS;
+        return;
+    }
+    f->sync_from = f->uidnext ? f->uidnext : 1;
+    if (s->exists > f->msgs.live || dirty & CHANGE_EXISTS ||
+        (s->fresh && s->uidnext > f->sync_from))
+        f->todo |= SYNC_NEW;
+    if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE)
+        f->todo |= SYNC_UIDS;
+    bool flags_changed = s->modseq && f->modseq ? s->fresh && s->modseq != f->modseq : s->fresh;
+    if ((flags_changed || dirty & CHANGE_FLAGS) && s->exists)
+        f->todo |= SYNC_FLAGS;
+}
+
+static void on_look_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f && !op->err)
+        plan(a, f, &op->state);
+    step_done(a, op, f);
+}
+
+static void sync_begin(struct account *a, struct folder *f)
+{
+    f->syncing = true;
+    f->todo = 0;
+    f->sync_began = clock_ms();
+    /* UIDVALIDITY is what the look is to find out, so none is demanded. */
+    struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_look_done);
+    op->cookie = f->id;
+    pool_submit(a->pool, op);
+}
+
+/* ---- questions ---- */
+
+int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)
+{
+    int result = 0;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    if (!f) {
+        result = -ESTALE;
+    } else if (!f->noselect && (!f->loaded || f->synced_at < since)) {
+        waiter_add(&f->sync_waiters, w);
+        if (!f->syncing)
+            sync_begin(a, f);
+        result = -EINPROGRESS;
+    }
+    account_unlock(a);
+    return result;
+}
+
+int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
+                 size_t max, size_t *n, struct waiter *w)
+{
+    int result = 0;
+    *n = 0;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    if (!f) {
+        result = -ESTALE;
+    } else {
+        const struct msg *m = msgtable_after(&f->msgs, after);
+        for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
+            if (!(m->flags & MSG_NAMED) && f->syncing)
+                break; /* half a row, or one whose name is still on its way */
+            if (msg_visible(m))
+                msg_describe(f, m, &out[(*n)++]);
+        }
+        if (*n == 0 && !f->loaded && !f->noselect) {
+            waiter_add(&f->row_waiters, w);
+            if (!f->hungry) {
+                f->hungry = true;
+                f->next_hungry = a->hungry;
+                a->hungry = f;
+            }
+            if (!f->syncing)
+                sync_begin(a, f);
+            result = -EINPROGRESS;
+        }
+    }
+    account_unlock(a);
+    return result;
+}
+
+int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
+                 struct msg_info *out, struct waiter *w)
+{
+    int result = -ENOENT;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
+    if (!f) {
+        result = -ESTALE;
+    } else if (m && (m->flags & MSG_NAMED || !f->syncing)) {
+        if (msg_visible(m)) {
+            msg_describe(f, m, out);
+            result = 0;
+        }
+    } else if (!f->noselect && (!f->loaded || f->synced_at < since)) {
+        waiter_add(&f->sync_waiters, w);
+        if (!f->syncing)
+            sync_begin(a, f);
+        result = -EINPROGRESS;
+    }
+    account_unlock(a);
+    return result;
+}
+
+int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out)
+{
+    struct folder *f;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &f);
+    if (m)
+        msg_describe(f, m, out);
+    account_unlock(a);
+    return m ? 0 : -ESTALE;
+}
+
+uint32_t account_alias(struct account *a, uint32_t folder, const char *name)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    uint32_t uid = f ? moved_alias(a, f->gen, name) : 0;
+    struct msg *m = uid ? msgtable_find(&f->msgs, uid) : NULL;
+    if (!m || !msg_visible(m))
+        uid = f && !f->loaded ? uid : 0;
+    account_unlock(a);
+    return uid;
+}
+
+int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out)
+{
+    struct folder *f;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &f);
+    if (m) {
+        flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
+        for (unsigned i = 0; i < MSG_KEYWORDS; i++)
+            if (m->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
+                buf_addf(out, "%s%s", out->len ? " " : "", f->keywords[i]);
+    }
+    account_unlock(a);
+    return m ? 0 : -ESTALE;
+}

@@ -1,0 +1,493 @@
+/* The folders: what LIST said, as a tree of file names, each with its wire name beside it. */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "cache/mboxname.h"
+#include "imap/clock.h"
+#include "imap/limits.h"
+#include "imap/log.h"
+#include "imap/mem.h"
+
+/* ---- one folder ---- */
+
+struct folder *folder_by_id(struct account *a, uint32_t id)
+{
+    struct folder *f;
+    HASH_FIND(by_id, a->by_id, &id, sizeof id, f);
+    return f;
+}
+
+struct folder *folder_by_gen(struct account *a, uint32_t gen)
+{
+    struct folder *f;
+    HASH_FIND(by_gen, a->by_gen, &gen, sizeof gen, f);
+    return f;
+}
+
+struct folder *folder_by_wire(struct account *a, const char *wire)
+{
+    struct folder *f;
+    HASH_FIND(by_wire, a->by_wire, wire, strlen(wire), f);
+    return f;
+}
+
+void folder_renumber(struct account *a, struct folder *f)
+{
+    if (f->gen)
+        HASH_DELETE(by_gen, a->by_gen, f);
+    f->gen = a->next_id++;
+    HASH_ADD(by_gen, a->by_gen, gen, sizeof f->gen, f);
+}
+
+static char *child_key(const struct folder *parent, const char *name)
+{
+    struct buf key = {0};
+    buf_addf(&key, "%x/%s", parent ? parent->id : 0, name);
+    return buf_steal(&key);
+}
+
+static struct folder *find_child(struct account *a, const struct folder *parent, const char *name)
+{
+    char *key = child_key(parent, name);
+    struct folder *f;
+    HASH_FIND(by_name, a->by_name, key, strlen(key), f);
+    free(key);
+    return f;
+}
+
+/* Gives a folder its name, which it takes over, below its parent. */
+static void set_name(struct account *a, struct folder *f, char *name)
+{
+    if (f->key)
+        HASH_DELETE(by_name, a->by_name, f);
+    free(f->name);
+    free(f->key);
+    f->name = name;
+    f->key = child_key(f->parent, name);
+    HASH_ADD_KEYPTR(by_name, a->by_name, f->key, strlen(f->key), f);
+}
+
+/* The last level of a wire name; INBOX at the top is INBOX however it is spelled. */
+static void show_name(const char *wire, char delim, bool top, struct buf *out)
+{
+    const char *last = delim ? strrchr(wire, delim) : NULL;
+    last = last ? last + 1 : wire;
+    if (top && strcasecmp(last, "INBOX") == 0)
+        buf_adds(out, "INBOX");
+    else
+        mboxname_show(last, strlen(last), false, out);
+}
+
+static struct folder *new_folder(struct account *a, struct folder *parent, const char *wire,
+                                 char delim)
+{
+    struct folder *f = mem_zalloc(sizeof *f);
+    struct buf name = {0};
+    if (parent) {
+        show_name(wire, delim, parent == a->root, &name);
+        size_t base = name.len;
+        /* Two wire names that show alike: the later one is told apart by a number. */
+        for (unsigned i = 2; find_child(a, parent, buf_str(&name)); i++) {
+            name.len = base > 240 ? 240 : base;
+            buf_addf(&name, "~%u", i);
+        }
+        DL_APPEND(parent->children, f);
+    }
+    f->wire = mem_strdup(wire);
+    f->delim = delim;
+    f->parent = parent;
+    f->noselect = true;
+    f->id = a->next_id++;
+    set_name(a, f, buf_steal(&name));
+    HASH_ADD(by_id, a->by_id, id, sizeof f->id, f);
+    HASH_ADD_KEYPTR(by_wire, a->by_wire, f->wire, strlen(f->wire), f);
+    folder_renumber(a, f);
+    a->nfolders++;
+    return f;
+}
+
+static void free_folder(struct account *a, struct folder *f)
+{
+    HASH_DELETE(by_id, a->by_id, f);
+    HASH_DELETE(by_gen, a->by_gen, f);
+    HASH_DELETE(by_wire, a->by_wire, f);
+    HASH_DELETE(by_name, a->by_name, f);
+    for (struct folder **h = &a->hungry; *h; h = &(*h)->next_hungry)
+        if (*h == f) {
+            *h = f->next_hungry;
+            break;
+        }
+    a->nfolders--;
+    msgtable_clear(&f->msgs);
+    uidset_free(&f->own_deleted);
+    uidset_free(&f->holes);
+    for (unsigned i = 0; i < MSG_KEYWORDS; i++)
+        free(f->keywords[i]);
+    free(f->name);
+    free(f->key);
+    free(f->wire);
+    free(f);
+}
+
+int tree_init(struct account *a)
+{
+    a->next_id = ACCOUNT_ROOT;
+    a->root = new_folder(a, NULL, "", '\0');
+    return 0;
+}
+
+static void free_below(struct account *a, struct folder *f)
+{
+    struct folder *child, *tmp;
+    DL_FOREACH_SAFE(f->children, child, tmp)
+    {
+        free_below(a, child);
+        DL_DELETE(f->children, child);
+        free_folder(a, child);
+    }
+}
+
+void tree_free(struct account *a)
+{
+    free_below(a, a->root);
+    free_folder(a, a->root);
+}
+
+/* Those who wait for a folder that is gone ask again, and are told so. */
+static void dismiss_waiters(struct account *a, struct folder *f)
+{
+    struct waiter **lists[] = {&f->sync_waiters, &f->row_waiters};
+    for (size_t i = 0; i < 2; i++)
+        for (struct waiter *w = waiters_take(lists[i]), *next; w; w = next) {
+            next = w->next;
+            waiter_add(&a->orphans, w);
+        }
+}
+
+void tree_remove(struct account *a, struct folder *f)
+{
+    struct folder *child, *tmp;
+    DL_FOREACH_SAFE(f->children, child, tmp)
+    tree_remove(a, child);
+    dismiss_waiters(a, f);
+    a->hooks.entry_stale(a->hooks.ctx, f->parent->id, f->name);
+    DL_DELETE(f->parent->children, f);
+    free_folder(a, f);
+}
+
+struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim)
+{
+    struct folder *f = folder_by_wire(a, wire);
+    if (!f)
+        f = new_folder(a, parent, wire, delim);
+    f->noselect = false;
+    a->tree_changes++;
+    return f;
+}
+
+/* ---- applying a LIST ---- */
+
+struct listing {
+    struct account *a;
+    uint64_t changes; /* account.tree_changes when it was asked for */
+    int64_t began;
+    size_t n, cap;
+    struct listed {
+        char *wire;
+        char delim;
+        bool noselect, noinferiors;
+        char special_use[32];
+    } * v;
+};
+
+static void read_attrs(struct listed *l, const struct arg *attrs)
+{
+    static const char *const uses[] = {"\\All",  "\\Archive", "\\Drafts", "\\Flagged",
+                                       "\\Junk", "\\Sent",    "\\Trash",  "\\Important"};
+    for (const struct arg *at = attrs; at; at = at->next) {
+        if (arg_is(at, "\\Noselect") || arg_is(at, "\\NonExistent"))
+            l->noselect = true;
+        if (arg_is(at, "\\Noinferiors"))
+            l->noinferiors = true;
+        for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+            if (arg_is(at, uses[i]))
+                snprintf(l->special_use, sizeof l->special_use, "%s", uses[i]);
+    }
+}
+
+static void on_listed(struct op *op, struct str name, char delim, const struct arg *attrs)
+{
+    struct listing *l = op->ctx;
+    if (memchr(name.p, '\0', name.n) || memchr(name.p, '\r', name.n) ||
+        memchr(name.p, '\n', name.n)) {
+        log_warn("a mailbox whose name holds a line break or NUL is left out");
+        return;
+    }
+    if (l->n == LIMIT_MAILBOXES) {
+        log_warn("more than %u mailboxes: the rest is left out", LIMIT_MAILBOXES);
+        return;
+    }
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 64;
+        l->v = mem_realloc(l->v, l->cap * sizeof *l->v);
+    }
+    l->v[l->n] = (struct listed){.wire = mem_strndup(name.p, name.n), .delim = delim};
+    read_attrs(&l->v[l->n++], attrs);
+}
+
+/* Finds or makes the folder of a wire name, and those above it that LIST may not have named. */
+static struct folder *plant(struct account *a, const char *wire, char delim)
+{
+    struct folder *f = a->root;
+    size_t len = strlen(wire);
+    char *part = mem_strdup(wire);
+    for (size_t i = 1; i <= len; i++) {
+        if (wire[i] && wire[i] != delim)
+            continue;
+        part[i] = '\0';
+        struct folder *next = NULL;
+        if (f == a->root && strcasecmp(part, "INBOX") == 0)
+            next = find_child(a, f, "INBOX");
+        if (!next)
+            next = folder_by_wire(a, part);
+        if (!next)
+            next = new_folder(a, f, part, delim);
+        f = next;
+        f->seen = true;
+        if (wire[i])
+            part[i] = wire[i];
+    }
+    free(part);
+    return f;
+}
+
+static void sweep(struct account *a, struct folder *parent)
+{
+    struct folder *f, *tmp;
+    DL_FOREACH_SAFE(parent->children, f, tmp)
+    {
+        if (f->seen)
+            sweep(a, f);
+        else
+            tree_remove(a, f);
+    }
+}
+
+static void apply_listing(struct account *a, const struct listing *l)
+{
+    for (struct folder *f = a->by_id; f; f = f->by_id.next)
+        f->seen = false;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct listed *row = &l->v[i];
+        if (!*row->wire)
+            continue;
+        struct folder *f = plant(a, row->wire, row->delim);
+        f->noselect = row->noselect;
+        f->noinferiors = row->noinferiors;
+        f->delim = row->delim;
+        memcpy(f->special_use, row->special_use, sizeof f->special_use);
+        if (row->delim)
+            a->root->delim = row->delim;
+    }
+    sweep(a, a->root);
+    a->tree_at = l->began;
+}
+
+static void listing_free(struct listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].wire);
+    free(l->v);
+    free(l);
+}
+
+static void ask_listing(struct account *a);
+
+static void on_list_done(struct op *op)
+{
+    struct listing *l = op->ctx;
+    struct account *a = l->a;
+    struct waiter *woken = NULL, *orphans = NULL;
+    account_lock(a);
+    a->listing = false;
+    if (!op->err && l->changes != a->tree_changes) {
+        ask_listing(a); /* it may be from before our own change: ask again */
+    } else {
+        if (!op->err)
+            apply_listing(a, l);
+        woken = waiters_take(&a->tree_waiters);
+        orphans = waiters_take(&a->orphans);
+    }
+    account_unlock(a);
+    wake_all(woken, op->err);
+    wake_all(orphans, 0);
+    listing_free(l);
+    op_free(op);
+}
+
+static void ask_listing(struct account *a)
+{
+    struct listing *l = mem_zalloc(sizeof *l);
+    l->a = a;
+    l->changes = a->tree_changes;
+    l->began = clock_ms();
+    struct op *op = op_new(OP_LIST, NULL, 0);
+    op->ctx = l;
+    op->on_list = on_listed;
+    op->done = on_list_done;
+    a->listing = true;
+    pool_submit(a->pool, op);
+}
+
+int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
+{
+    account_lock(a);
+    bool fresh = a->tree_at && a->tree_at >= since;
+    if (!fresh) {
+        waiter_add(&a->tree_waiters, w);
+        if (!a->listing)
+            ask_listing(a);
+    }
+    account_unlock(a);
+    return fresh ? 0 : -EINPROGRESS;
+}
+
+/* ---- looking ---- */
+
+static void describe(const struct folder *f, struct folder_info *out)
+{
+    *out = (struct folder_info){.id = f->id,
+                                .parent = f->parent ? f->parent->id : 0,
+                                .selectable = !f->noselect};
+    snprintf(out->name, sizeof out->name, "%s", f->name);
+}
+
+int account_folder(struct account *a, uint32_t id, struct folder_info *out)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, id);
+    if (f)
+        describe(f, out);
+    account_unlock(a);
+    return f ? 0 : -ESTALE;
+}
+
+int account_child(struct account *a, uint32_t parent, const char *name, struct folder_info *out)
+{
+    account_lock(a);
+    struct folder *p = folder_by_id(a, parent);
+    struct folder *f = p ? find_child(a, p, name) : NULL;
+    if (f)
+        describe(f, out);
+    account_unlock(a);
+    return f ? 0 : p ? -ENOENT : -ESTALE;
+}
+
+int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n)
+{
+    *list = NULL;
+    *n = 0;
+    account_lock(a);
+    struct folder *p = folder_by_id(a, parent), *f;
+    if (p) {
+        size_t count = 0;
+        DL_COUNT(p->children, f, count);
+        *list = mem_alloc(count * sizeof **list);
+        DL_FOREACH(p->children, f)
+        describe(f, &(*list)[(*n)++]);
+    }
+    account_unlock(a);
+    return p ? 0 : -ESTALE;
+}
+
+int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *out)
+{
+    *out = (struct folder_detail){0};
+    account_lock(a);
+    struct folder *f = folder_by_id(a, id);
+    if (f) {
+        out->mailbox = mem_strdup(f->wire);
+        out->uidvalidity = f->uidvalidity;
+        memcpy(out->special_use, f->special_use, sizeof out->special_use);
+        out->quota_used = f->quota_used;
+        out->quota_limit = f->quota_limit;
+        for (size_t i = 0; i < f->msgs.n; i++) {
+            if (!msg_visible(&f->msgs.v[i]))
+                continue;
+            out->messages++;
+            out->unseen += !(f->msgs.v[i].flags & FLAG_SEEN);
+        }
+    }
+    account_unlock(a);
+    return f ? 0 : -ESTALE;
+}
+
+struct folder *tree_path(struct account *a, const char *path)
+{
+    struct folder *f = a->root;
+    char *copy = mem_strdup(path), *save = NULL;
+    for (char *p = strtok_r(copy, "/", &save); p && f; p = strtok_r(NULL, "/", &save)) {
+        bool inbox = f == a->root && strcasecmp(p, "INBOX") == 0;
+        f = find_child(a, f, inbox ? "INBOX" : p);
+    }
+    free(copy);
+    return f;
+}
+
+/* ---- changing ---- */
+
+int tree_child_wire(struct account *a, const struct folder *parent, const char *name,
+                    struct buf *wire)
+{
+    char delim = parent->delim ? parent->delim : a->root->delim;
+    if (parent != a->root) {
+        if (!delim || parent->noinferiors)
+            return -EPERM; /* the server keeps no folders below this one */
+        buf_adds(wire, parent->wire);
+        buf_addc(wire, delim);
+    } else if (*pool_namespace(a->pool)) {
+        /* Folders live below a prefix, such as "INBOX.", and that is where they are shown. */
+        log_info("the server keeps this user's folders below %s: make the folder there",
+                 pool_namespace(a->pool));
+        return -EPERM;
+    }
+    int err = mboxname_wire(name, delim, false, wire);
+    if (err == -EINVAL && delim && strchr(name, delim))
+        log_info("a folder name cannot hold '%c' on this server: it separates the levels", delim);
+    return err;
+}
+
+static void rename_wire(struct account *a, struct folder *f, const char *wire)
+{
+    size_t old = strlen(f->wire);
+    struct folder *child;
+    DL_FOREACH(f->children, child)
+    {
+        struct buf below = {0};
+        buf_adds(&below, wire);
+        buf_adds(&below, child->wire + old);
+        rename_wire(a, child, buf_str(&below));
+        buf_free(&below);
+    }
+    HASH_DELETE(by_wire, a->by_wire, f);
+    free(f->wire);
+    f->wire = mem_strdup(wire);
+    HASH_ADD_KEYPTR(by_wire, a->by_wire, f->wire, strlen(f->wire), f);
+}
+
+void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire)
+{
+    struct buf name = {0};
+    a->hooks.entry_stale(a->hooks.ctx, f->parent->id, f->name);
+    DL_DELETE(f->parent->children, f);
+    rename_wire(a, f, wire);
+    show_name(wire, f->delim, parent == a->root, &name);
+    f->parent = parent;
+    set_name(a, f, buf_steal(&name));
+    DL_APPEND(parent->children, f);
+    a->tree_changes++;
+}
