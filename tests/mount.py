@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Iterable, Optional, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 from server import die_with_parent, wait_until
 
@@ -28,6 +29,18 @@ LIVE: list[Mount] = []  # every mount that was started and not yet ended
 
 class MountError(Exception):
     """imapfs did not do what it was told."""
+
+
+@contextlib.contextmanager
+def refused(*codes: int) -> Iterator[None]:
+    """The block must fail with an OSError with one of these codes."""
+    expected = [errno.errorcode[code] for code in codes]
+    try:
+        yield
+    except OSError as error:
+        assert error.errno in codes, f'{error!r}, not {expected}'
+    else:
+        raise AssertionError(f'worked, and should have failed with {expected}')
 
 
 class MountEntry:

@@ -226,7 +226,7 @@ def wait_until(condition, deadline: float, interval: float = 0.01) -> bool:
     return True
 
 
-def _cmdline(pid: int) -> list[str]:
+def cmdline(pid: int) -> list[str]:
     try:
         return Path(f'/proc/{pid}/cmdline').read_bytes().decode(errors='replace').split('\0')
     except OSError:
@@ -356,11 +356,11 @@ class Dovecot:
     def stop(self) -> None:
         """Stops and waits until the last process is gone. The mail stays; clear() removes it."""
         for pid in self._masters():
-            _signal(pid, signal.SIGTERM)
+            send_signal(pid, signal.SIGTERM)
         # A process with a client logged in would wait for the client; told by itself it says BYE.
         for pid in self._alive():
             if _program(pid).endswith('/imap'):
-                _signal(pid, signal.SIGTERM)
+                send_signal(pid, signal.SIGTERM)
         if not wait_until(lambda: not self._alive(), STOP_DEADLINE):
             self._kill_all()
         self._reap()
@@ -534,7 +534,7 @@ class Dovecot:
             pid = int((self.state / 'run' / 'master.pid').read_text())
         except (OSError, ValueError):
             return [self._process.pid] if self._process and self._process.poll() is None else []
-        line = _cmdline(pid)
+        line = cmdline(pid)
         ours = line and 'dovecot' in line[0] and str(self.config) in line
         return [pid] if ours else []
 
@@ -561,7 +561,7 @@ class Dovecot:
         def killed() -> bool:
             pids = self._alive()
             for pid in pids:
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
             return not pids
 
         if not wait_until(killed, STOP_DEADLINE):
@@ -577,7 +577,7 @@ class Dovecot:
 _PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 
-def _signal(pid: int, sig: int) -> None:
+def send_signal(pid: int, sig: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)
 

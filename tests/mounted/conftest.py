@@ -348,13 +348,14 @@ def make_mount(start_mount: Callable[..., Mount]) -> Callable[..., Mount]:
     tls='no' goes in clear text to the plain port; `port` leads through a proxy.
     """
     def make(account: Account, *options: str, host: str = 'localhost', port: Optional[int] = None,
-             tls: str = 'yes', **kwargs) -> Mount:
+             tls: str = 'yes', source_suffix: str = '', **kwargs) -> Mount:
         given = [f'passfile={account.passfile}', f'cafile={account.server.cafile}', *options]
         if tls == 'no':
             given.append('tls=no')
         scheme = 'imaps' if tls == 'yes' else 'imap'
         port = port or (account.server.tls_port if tls == 'yes' else account.server.port)
-        return start_mount(f'{scheme}://{account.user}@{host}:{port}', given, **kwargs)
+        return start_mount(f'{scheme}://{account.user}@{host}:{port}{source_suffix}', given,
+                           **kwargs)
 
     return make
 
