@@ -52,13 +52,13 @@ class Watchdog(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name='watchdog', daemon=True)
         self._deadline: Optional[float] = None
-        self._strikes = 0
+        self.strikes = 0
         self._wake = threading.Condition()
 
     def arm(self, seconds: float) -> None:
         with self._wake:
             self._deadline = time.monotonic() + seconds
-            self._strikes = 0
+            self.strikes = 0
             self._wake.notify()
 
     def disarm(self) -> None:
@@ -72,9 +72,9 @@ class Watchdog(threading.Thread):
                 if left is None or left > 0:
                     self._wake.wait(left)
                     continue
-                self._strikes += 1
+                self.strikes += 1
                 self._deadline = time.monotonic() + 15
-                self._bite(self._strikes)
+                self._bite(self.strikes)
 
     @staticmethod
     def _bite(strikes: int) -> None:
@@ -112,6 +112,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     WATCHDOG.arm(marker.args[0] * SLOW if marker else TEST_DEADLINE)
     yield
     WATCHDOG.disarm()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """A test over its deadline has failed, wherever the exception of _alarm() went."""
+    outcome = yield
+    report = outcome.get_result()
+    if WATCHDOG.strikes and report.outcome == 'passed':
+        report.outcome, report.longrepr = 'failed', 'the test is over its deadline'
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
