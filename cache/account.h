@@ -37,6 +37,7 @@ struct folder_info {
     uint32_t id;
     uint32_t parent;   /* 0 for the root */
     bool selectable;   /* can hold messages */
+    bool loaded;       /* all of them were listed once */
     char name[256];    /* the file name */
 };
 

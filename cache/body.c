@@ -117,8 +117,13 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
     HASH_ITER (hh, a->bodies, b, tmp) {
         if (a->body_bytes <= a->config->cache)
             return;
-        if (b != keep)
-            drop_body(a, b);
+        if (b == keep)
+            continue;
+        drop_chunks(a, b);
+        if (!b->fetches) {
+            HASH_DEL(a->bodies, b);
+            free(b);
+        }
     }
     while (a->body_bytes > a->config->cache && keep && keep->chunks &&
            keep->chunks->off + keep->chunks->len <= reader)

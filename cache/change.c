@@ -77,8 +77,7 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 /* ---- move ---- */
 
 /* Puts the moved message where it is now, if that folder is loaded and nothing is in doubt. */
-static void arrive(struct account *a, struct folder *d, const struct op *op, const struct msg *was,
-                   const char *label)
+static void arrive(struct folder *d, const struct op *op, const struct msg *was, const char *label)
 {
     bool sure = op->new_uid && d->loaded && op->new_uidvalidity == d->uidvalidity;
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
@@ -108,7 +107,7 @@ static void moved_message(struct change *c, const struct op *op)
     struct msg was = *m;
     char *label = mem_strdup(msgtable_label(&f->msgs, m));
     if (d)
-        arrive(a, d, op, &was, label);
+        arrive(d, op, &was, label);
     if (d && op->new_uid)
         moved_note(a, c->gen, c->uid, d->gen, op->new_uid, c->name);
     if (d && c->name)

@@ -17,6 +17,7 @@ enum sync_todo {
     SYNC_FLAGS = 2,  /* fetch flags */
     SYNC_UIDS = 4,   /* ask which UIDs there are */
     SYNC_HOLES = 8,  /* fetch metadata of UIDs that came without */
+    SYNC_PROBE = 16, /* fetch metadata of one UID in a folder that is not loaded */
 };
 
 struct folder {
@@ -42,7 +43,12 @@ struct folder {
     uint64_t quota_used, quota_limit;
 
     bool loaded;       /* all messages were listed once */
+    uint32_t load_upto; /* until then: the UIDs that a load has passed, in order */
+    uint32_t probe;     /* the UID the running or last probe is about; 0: none */
+    int64_t probed_at;  /* when it began, once it succeeded */
     bool syncing;
+    bool loading; /* it is the first one of all messages */
+    bool probing; /* it is about one message */
     unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;     /* SYNC_... bits of the running sync */
     uint32_t sync_from;

@@ -59,6 +59,7 @@ void folder_reset(struct account *a, struct folder *f)
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);
     f->loaded = false;
+    f->load_upto = f->probe = 0;
     f->uidvalidity = f->uidnext = 0;
     f->modseq = 0;
     f->synced_at = 0;
@@ -125,6 +126,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     }
     if (row->has & FETCH_FLAGS)
         take_flags(a, f, m, row);
+    if (meta && f->loading && row->uid > f->load_upto)
+        f->load_upto = row->uid;
 }
 
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
@@ -188,10 +191,12 @@ static void sync_step(struct account *a, struct folder *f);
 /* Ends the sync; returns those to be woken once the lock is released. */
 static struct waiter *sync_end(struct account *a, struct folder *f, int err)
 {
-    f->syncing = false;
+    f->syncing = f->loading = false;
     f->todo = 0;
     uidset_free(&f->holes);
-    if (!err) {
+    if (!err && f->probing) {
+        f->probed_at = f->sync_began;
+    } else if (!err) {
         f->loaded = true;
         f->synced_at = f->sync_began;
         f->modseq = f->modseq_next;
@@ -245,7 +250,8 @@ static void on_new_done(struct op *op)
     step_done(a, op, f);
 }
 
-static void on_flags_done(struct op *op)
+/* Of the steps whose rows say it all. */
+static void on_rows_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
@@ -347,10 +353,15 @@ static void sync_step(struct account *a, struct folder *f)
         sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
     } else if (f->todo & SYNC_FLAGS) {
         f->todo &= ~(unsigned)SYNC_FLAGS;
-        sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_flags_done);
+        sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_rows_done);
     } else if (f->todo & SYNC_UIDS) {
         f->todo &= ~(unsigned)SYNC_UIDS;
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
+    } else if (f->todo & SYNC_PROBE) {
+        f->todo &= ~(unsigned)SYNC_PROBE;
+        struct buf uid = {0};
+        buf_addf(&uid, "%u", f->probe);
+        sync_submit(a, f, OP_META, buf_steal(&uid), on_rows_done);
     } else {
         f->todo &= ~(unsigned)SYNC_HOLES;
         sync_submit(a, f, OP_META, holes_text(f), on_holes_done);
@@ -371,10 +382,15 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     f->modseq_next = s->fresh && s->modseq ? s->modseq : f->modseq;
     unsigned dirty = f->dirty;
     f->dirty = 0;
+    if (f->probing) {
+        f->dirty = dirty;
+        f->todo |= s->exists ? SYNC_PROBE : 0;
+        return;
+    }
     if (!f->loaded) {
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
         /* A load that broke off goes on where it was; holes are found by counting. */
-        f->sync_from = last && last->uid < UINT32_MAX ? last->uid + 1 : 1;
+        f->sync_from = f->load_upto < UINT32_MAX ? f->load_upto + 1 : f->load_upto;
+        f->loading = s->exists > 0;
         if (s->exists)
             f->todo |= SYNC_NEW;
         else if (f->msgs.live)
@@ -402,9 +418,15 @@ static void on_look_done(struct op *op)
     step_done(a, op, f);
 }
 
-static void sync_begin(struct account *a, struct folder *f)
+/* `probe`: only this message is wanted, of a folder that is not loaded; 0: all that is new. */
+static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
 {
     f->syncing = true;
+    f->probing = probe != 0;
+    if (probe) {
+        f->probe = probe;
+        f->probed_at = 0;
+    }
     f->todo = 0;
     f->sync_began = clock_ms();
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
@@ -425,7 +447,7 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     } else if (!f->noselect && (!f->loaded || f->synced_at < since)) {
         waiter_add(&f->sync_waiters, w);
         if (!f->syncing)
-            sync_begin(a, f);
+            sync_begin(a, f, 0);
         result = -EINPROGRESS;
     }
     account_unlock(a);
@@ -444,6 +466,8 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
     } else {
         const struct msg *m = msgtable_after(&f->msgs, after);
         for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
+            if (!f->loaded && m->uid > f->load_upto)
+                break; /* met by a probe; those before it have not come yet */
             if (!(m->flags & MSG_NAMED) && f->syncing)
                 break; /* half a row, or one whose name is still on its way */
             if (msg_visible(m))
@@ -457,7 +481,7 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
                 a->hungry = f;
             }
             if (!f->syncing)
-                sync_begin(a, f);
+                sync_begin(a, f, 0);
             result = -EINPROGRESS;
         }
     }
@@ -479,10 +503,12 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
             msg_describe(f, m, out);
             result = 0;
         }
-    } else if (!f->noselect && (!f->loaded || f->synced_at < since)) {
+    } else if (!f->noselect &&
+               (f->loaded ? f->synced_at < since : f->probe != uid || f->probed_at < since)) {
+        /* One message of a folder that nobody listed is asked for alone: the folder may be huge. */
         waiter_add(&f->sync_waiters, w);
         if (!f->syncing)
-            sync_begin(a, f);
+            sync_begin(a, f, f->loaded ? 0 : uid);
         result = -EINPROGRESS;
     }
     account_unlock(a);

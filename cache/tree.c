@@ -362,7 +362,8 @@ static void describe(const struct folder *f, struct folder_info *out)
 {
     *out = (struct folder_info){.id = f->id,
                                 .parent = f->parent ? f->parent->id : 0,
-                                .selectable = !f->noselect};
+                                .selectable = !f->noselect,
+                                .loaded = f->loaded};
     snprintf(out->name, sizeof out->name, "%s", f->name);
 }
 

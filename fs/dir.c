@@ -1,0 +1,222 @@
+#include "fs/dir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/lookup.h"
+#include "fs/request.h"
+#include "imap/mem.h"
+
+/* Offsets in a directory: where the next entry is found. Folders are numbered as they were when the
+ * directory was opened; a message's is its UID, so that what comes and goes meanwhile moves nothing. */
+enum { OFF_DOT = 1, OFF_DOTDOT = 2, OFF_FOLDERS = 3 };
+#define OFF_MESSAGES ((off_t)1 << 33)
+
+enum { BATCH = 128 }; /* messages copied at once */
+
+/* An open directory; one block of memory. */
+struct dir {
+    size_t nfolders;
+    struct folder_info folders[];
+};
+
+/* ---- opening ---- */
+
+static void opendir_control(struct request *r)
+{
+    r->dir = mem_zalloc(sizeof(struct dir));
+    r->fi.fh = (uintptr_t)r->dir;
+    request_open(r);
+}
+
+static void opendir_step(struct request *r)
+{
+    struct account *a = r->fs->account;
+    struct node n = node_of(r->ino);
+    if (n.kind == NODE_CONTROL) {
+        opendir_control(r);
+        return;
+    }
+    int err = n.kind == NODE_FOLDER ? r->err : -ENOTDIR;
+    /* Both questions are asked at once. A folder that was never loaded is not waited for: its
+     * entries appear as they come. */
+    if (!err && r->phase == 0) {
+        r->phase = 1;
+        struct folder_info info;
+        err = account_folder(a, n.id, &info);
+        if (!err)
+            account_sync(a, n.id, r->began - STALE_MESSAGES, NULL);
+    }
+    if (!err && r->phase == 1) {
+        err = account_refresh_tree(a, r->began - STALE_FOLDERS, &r->w);
+        if (!err)
+            r->phase = 2;
+    }
+    if (!err && r->phase == 2) {
+        struct folder_info info;
+        err = account_folder(a, n.id, &info);
+        if (!err && info.loaded)
+            err = account_sync(a, n.id, r->began - STALE_MESSAGES, &r->w);
+    }
+    if (err == -EINPROGRESS)
+        return;
+    struct folder_info *list = NULL;
+    size_t count = 0;
+    if (!err)
+        err = account_children(a, n.id, &list, &count);
+    if (err) {
+        request_err(r, err);
+        return;
+    }
+    struct dir *d = mem_alloc(sizeof *d + count * sizeof *list);
+    d->nfolders = count;
+    if (count)
+        memcpy(d->folders, list, count * sizeof *list);
+    free(list);
+    r->dir = d;
+    r->fi.fh = (uintptr_t)d;
+    request_open(r);
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct request *r = request_new(req, opendir_step);
+    r->ino = ino;
+    r->fi = *fi;
+    request_run(r);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    free((void *)(uintptr_t)fi->fh);
+    fuse_reply_err(req, 0);
+}
+
+/* ---- reading ---- */
+
+/* Adds one entry to r->out; false when it does not fit any more. */
+static bool add_entry(struct request *r, const char *name, const struct fuse_entry_param *e,
+                      off_t next)
+{
+    size_t room = r->size - r->out.len, n;
+    char *at = buf_reserve(&r->out, room);
+    /* Inodes need no counting here (see fs.h), so an entry that does not fit owes nothing. */
+    if (r->plus)
+        n = fuse_add_direntry_plus(NULL, at, room, name, e, next);
+    else
+        n = fuse_add_direntry(NULL, at, room, name, &e->attr, next);
+    if (n > room)
+        return false;
+    r->out.len += n;
+    return true;
+}
+
+/* "." and "..": ino 0 in an entry tells the kernel not to look them up. */
+static bool add_dots(struct request *r)
+{
+    struct fuse_entry_param e = {.attr.st_mode = S_IFDIR, .attr.st_ino = r->ino};
+    if (r->off < OFF_DOT) {
+        if (!add_entry(r, ".", &e, OFF_DOT))
+            return false;
+        r->off = OFF_DOT;
+    }
+    if (r->off < OFF_DOTDOT) {
+        if (!add_entry(r, "..", &e, OFF_DOTDOT))
+            return false;
+        r->off = OFF_DOTDOT;
+    }
+    return true;
+}
+
+static bool add_folders(struct request *r, const struct dir *d)
+{
+    for (size_t i = (size_t)(r->off - OFF_DOTDOT); i < d->nfolders; i++) {
+        struct found found = {.kind = NODE_FOLDER, .folder = d->folders[i]};
+        struct fuse_entry_param e;
+        lookup_entry(r->fs, &found, &e);
+        if (!add_entry(r, d->folders[i].name, &e, OFF_FOLDERS + (off_t)i))
+            return false;
+        r->off = OFF_FOLDERS + (off_t)i;
+    }
+    r->off = OFF_MESSAGES;
+    return true;
+}
+
+static bool add_message(struct request *r, const struct msg_info *m)
+{
+    char name[256];
+    struct found found = {.kind = NODE_MESSAGE, .msg = *m, .listed = true};
+    struct fuse_entry_param e;
+    lookup_entry(r->fs, &found, &e);
+    message_name(r->fs, m, name);
+    if (!add_entry(r, name, &e, OFF_MESSAGES + m->uid))
+        return false;
+    r->off = OFF_MESSAGES + m->uid;
+    return true;
+}
+
+/* 0 when the buffer is full or nothing is left; -EINPROGRESS when more may come later. */
+static int add_messages(struct request *r, uint32_t folder)
+{
+    struct msg_info *batch = mem_alloc(BATCH * sizeof *batch);
+    size_t n = 0;
+    int err;
+    do {
+        /* Only an empty-handed reader waits; one that has entries takes them to the user. */
+        struct waiter *w = r->out.len ? NULL : &r->w;
+        err = account_list(r->fs->account, folder, (uint32_t)(r->off - OFF_MESSAGES), batch, BATCH,
+                           &n, w);
+        for (size_t i = 0; i < n && !err; i++)
+            if (!add_message(r, &batch[i]))
+                n = 0; /* full */
+    } while (!err && n > 0);
+    free(batch);
+    if (err == -EINPROGRESS && r->out.len)
+        err = 0;
+    return err;
+}
+
+static void readdir_step(struct request *r)
+{
+    const struct dir *d = (const struct dir *)(uintptr_t)r->fi.fh;
+    struct node n = node_of(r->ino);
+    int err = r->err;
+    if (!err && r->off < OFF_MESSAGES && (!add_dots(r) || !add_folders(r, d))) {
+        request_bytes(r, r->out.data, r->out.len);
+        return;
+    }
+    if (!err && n.kind == NODE_FOLDER)
+        err = add_messages(r, n.id);
+    if (err == -EINPROGRESS)
+        return;
+    /* An error is reported only when there is nothing to report before it. */
+    if (err && !r->out.len)
+        request_err(r, err);
+    else
+        request_bytes(r, r->out.data, r->out.len);
+}
+
+static void start_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                          const struct fuse_file_info *fi, bool plus)
+{
+    struct request *r = request_new(req, readdir_step);
+    r->ino = ino;
+    r->size = size;
+    r->off = off;
+    r->fi = *fi;
+    r->plus = plus;
+    request_run(r);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    start_readdir(req, ino, size, off, fi, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi)
+{
+    start_readdir(req, ino, size, off, fi, true);
+}

@@ -1,0 +1,70 @@
+/* The mounted file system as its files share it: options, inode numbers, attributes. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "cache/account.h"
+#include "fs/options.h"
+
+struct notifier;
+struct requests;
+
+struct fs {
+    const struct options *opt;
+    struct account *account;
+    struct notifier *notifier;
+    struct requests *requests;
+    time_t mounted_at;
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Inode numbers say what they stand for, so no table of them is needed and a forget is nothing:
+ * generation << 32 | UID for a message, id << 32 for a folder, small numbers below 1 << 32 for the
+ * root and what is hidden. None is used twice while a mount lives. */
+enum {
+    INO_ROOT = FUSE_ROOT_ID,
+    INO_CONTROL = 2, /* .imapfs */
+    INO_STATUS = 3,  /* .imapfs/status */
+};
+
+#define CONTROL_NAME ".imapfs"
+#define STATUS_NAME  "status"
+
+enum node_kind { NODE_FOLDER, NODE_MESSAGE, NODE_CONTROL, NODE_STATUS };
+
+struct node {
+    enum node_kind kind;
+    uint32_t id;       /* of a folder; the generation of a message */
+    uint32_t uid;      /* of a message */
+};
+
+struct node node_of(fuse_ino_t ino);
+fuse_ino_t ino_folder(uint32_t id);
+fuse_ino_t ino_message(uint32_t gen, uint32_t uid);
+
+/* Attributes; st_ino is the caller's if it has one already (0: take the natural one). */
+void attr_folder(const struct fs *fs, uint32_t id, struct stat *st);
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
+void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st);
+
+/* The name under which the message is listed; returns its length. */
+size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256]);
+
+/* How long the kernel may believe what it was told, in seconds. Mail does not change under its
+ * number, and what goes is announced, so messages stay; the rest is asked again. */
+#define TIMEOUT_MESSAGE 86400.0
+#define TIMEOUT_FOLDER  1.0
+#define TIMEOUT_OTHER   1.0
+
+/* What a request may be told that is this old, in milliseconds. */
+enum { STALE_MESSAGES = 1000, STALE_FOLDERS = 1000 };
+
+/* The table for fuse_session_new(). */
+extern const struct fuse_lowlevel_ops fs_ops;
+
+#endif

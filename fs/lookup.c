@@ -1,0 +1,124 @@
+#include "fs/lookup.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/name.h"
+#include "imap/mem.h"
+
+/* Is `name` what the message is called, or its UID alone? */
+static bool is_name_of(const struct fs *fs, const char *name, struct found *out)
+{
+    char full[256];
+    message_name(fs, &out->msg, full);
+    out->listed = strcmp(name, full) == 0;
+    if (out->listed)
+        return true;
+    name_uid_only(full, out->msg.uid);
+    if (strcmp(name, full) == 0)
+        return true;
+    if (!out->msg.named)
+        return false;
+    name_compose(full, out->msg.date, out->msg.label, out->msg.uid);
+    return strcmp(name, full) == 0;
+}
+
+static int find_message(struct request *r, uint32_t folder, const char *name, struct found *out)
+{
+    uint32_t uid = account_alias(r->fs->account, folder, name);
+    bool alias = uid != 0;
+    if (!alias && !name_parse_uid(name, &uid))
+        return -ENOENT;
+    int err = account_find(r->fs->account, folder, uid, r->began - STALE_MESSAGES, &out->msg, &r->w);
+    if (err)
+        return err;
+    out->kind = NODE_MESSAGE;
+    out->listed = false;
+    return alias || is_name_of(r->fs, name, out) ? 0 : -ENOENT;
+}
+
+static int find_hidden(fuse_ino_t parent, const char *name, struct found *out)
+{
+    if (parent == INO_ROOT && strcmp(name, CONTROL_NAME) == 0)
+        out->kind = NODE_CONTROL;
+    else if (parent == INO_CONTROL && strcmp(name, STATUS_NAME) == 0)
+        out->kind = NODE_STATUS;
+    else
+        return -ENOENT;
+    return 0;
+}
+
+int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out)
+{
+    struct account *a = r->fs->account;
+    struct node dir = node_of(parent);
+    if (find_hidden(parent, name, out) == 0)
+        return 0;
+    if (dir.kind == NODE_CONTROL)
+        return -ENOENT;
+    if (dir.kind != NODE_FOLDER)
+        return -ENOTDIR;
+    int err = account_child(a, dir.id, name, &out->folder);
+    if (!err) {
+        out->kind = NODE_FOLDER;
+        return 0;
+    }
+    if (err == -ENOENT)
+        err = find_message(r, dir.id, name, out);
+    if (err != -ENOENT)
+        return err;
+    /* Not known, which proves little when the list of folders is old. A name that can only be a
+     * message's is not worth the question. */
+    uint32_t uid;
+    if (name_parse_uid(name, &uid))
+        return -ENOENT;
+    err = account_refresh_tree(a, r->began - STALE_FOLDERS, &r->w);
+    return err ? err : -ENOENT;
+}
+
+void lookup_entry(const struct fs *fs, const struct found *found, struct fuse_entry_param *e)
+{
+    *e = (struct fuse_entry_param){.attr_timeout = TIMEOUT_OTHER, .entry_timeout = TIMEOUT_OTHER};
+    switch (found->kind) {
+    case NODE_FOLDER:
+        attr_folder(fs, found->folder.id, &e->attr);
+        e->attr_timeout = TIMEOUT_MESSAGE;
+        e->entry_timeout = TIMEOUT_FOLDER;
+        break;
+    case NODE_MESSAGE:
+        attr_message(fs, &found->msg, 0, &e->attr);
+        e->attr_timeout = TIMEOUT_MESSAGE;
+        e->entry_timeout = found->listed ? TIMEOUT_MESSAGE : TIMEOUT_OTHER;
+        break;
+    case NODE_CONTROL:
+        attr_control(fs, INO_CONTROL, &e->attr);
+        break;
+    case NODE_STATUS:
+        attr_control(fs, INO_STATUS, &e->attr);
+        break;
+    }
+    e->ino = e->attr.st_ino;
+}
+
+static void lookup_step(struct request *r)
+{
+    struct found found;
+    int err = r->err ? r->err : lookup_name(r, r->ino, r->name, &found);
+    if (err == -EINPROGRESS)
+        return;
+    if (err) {
+        request_err(r, err);
+        return;
+    }
+    struct fuse_entry_param e;
+    lookup_entry(r->fs, &found, &e);
+    request_entry(r, &e);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct request *r = request_new(req, lookup_step);
+    r->ino = parent;
+    r->name = mem_strdup(name);
+    request_run(r);
+}

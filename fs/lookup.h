@@ -1,0 +1,23 @@
+/* From a name in a directory to what it stands for. */
+#ifndef FS_LOOKUP_H
+#define FS_LOOKUP_H
+
+#include "fs/request.h"
+
+struct found {
+    enum node_kind kind;
+    struct folder_info folder; /* of NODE_FOLDER */
+    struct msg_info msg;       /* of NODE_MESSAGE */
+    bool listed;               /* `name` is the name that readdir shows, and so stays */
+};
+
+/* Looks `name` up in the directory `parent`. 0, -ENOENT, -ESTALE, -ENOTDIR, or -EINPROGRESS: then the
+ * request runs again and looks again. */
+int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out);
+
+/* Fills in what a lookup answers. */
+void lookup_entry(const struct fs *fs, const struct found *found, struct fuse_entry_param *e);
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+#endif

@@ -1,0 +1,228 @@
+#include "fs/modify.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "fs/lookup.h"
+#include "fs/request.h"
+#include "imap/mem.h"
+
+/* Every call here first finds what its names stand for, then asks for the change, then answers with
+ * its result. A step may run several times in the first two phases. */
+enum phase { PHASE_FIND, PHASE_FIND_TARGET, PHASE_ASK, PHASE_ANSWER };
+
+/* Ends the request unless it goes on later. */
+static void finish(struct request *r, int err)
+{
+    if (err != -EINPROGRESS)
+        request_err(r, err);
+}
+
+/* ---- unlink, rmdir ---- */
+
+static void unlink_step(struct request *r)
+{
+    struct found found;
+    if (r->phase == PHASE_ANSWER || r->err) {
+        finish(r, r->err);
+        return;
+    }
+    int err = lookup_name(r, r->ino, r->name, &found);
+    if (!err && found.kind == NODE_FOLDER)
+        err = -EISDIR;
+    else if (!err && found.kind != NODE_MESSAGE)
+        err = -EPERM;
+    if (!err) {
+        r->phase = PHASE_ANSWER;
+        err = account_delete(r->fs->account, found.msg.gen, found.msg.uid, &r->w);
+    }
+    finish(r, err);
+}
+
+static void rmdir_step(struct request *r)
+{
+    struct found found;
+    if (r->phase == PHASE_ANSWER || r->err) {
+        finish(r, r->err);
+        return;
+    }
+    int err = lookup_name(r, r->ino, r->name, &found);
+    if (!err && found.kind == NODE_CONTROL)
+        err = -EPERM;
+    else if (!err && found.kind != NODE_FOLDER)
+        err = -ENOTDIR;
+    if (!err) {
+        r->phase = PHASE_ANSWER;
+        err = account_rmdir(r->fs->account, found.folder.id, &r->w);
+    }
+    finish(r, err);
+}
+
+static struct request *named_request(fuse_req_t req, void (*step)(struct request *),
+                                     fuse_ino_t parent, const char *name)
+{
+    struct request *r = request_new(req, step);
+    r->ino = parent;
+    r->name = mem_strdup(name);
+    return r;
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    request_run(named_request(req, unlink_step, parent, name));
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    request_run(named_request(req, rmdir_step, parent, name));
+}
+
+/* ---- mkdir ---- */
+
+static void mkdir_step(struct request *r)
+{
+    struct found found;
+    struct node parent = node_of(r->ino);
+    int err = r->err;
+    if (!err && parent.kind != NODE_FOLDER)
+        err = -EPERM;
+    if (!err && r->phase == PHASE_FIND) {
+        err = lookup_name(r, r->ino, r->name, &found);
+        if (!err)
+            err = -EEXIST;
+        if (err == -ENOENT) {
+            r->phase = PHASE_ANSWER;
+            err = account_mkdir(r->fs->account, parent.id, r->name, &r->w);
+        }
+        finish(r, err);
+        return;
+    }
+    if (!err)
+        err = account_child(r->fs->account, parent.id, r->name, &found.folder);
+    if (err) {
+        finish(r, err);
+        return;
+    }
+    found.kind = NODE_FOLDER;
+    struct fuse_entry_param e;
+    lookup_entry(r->fs, &found, &e);
+    request_entry(r, &e);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)mode;
+    request_run(named_request(req, mkdir_step, parent, name));
+}
+
+/* ---- rename ---- */
+
+/* What is to be renamed: a message in r->msg, or a folder in r->id. */
+static int find_source(struct request *r)
+{
+    struct found found;
+    int err = lookup_name(r, r->ino, r->name, &found);
+    if (err)
+        return err;
+    if (found.kind != NODE_MESSAGE && found.kind != NODE_FOLDER)
+        return -EPERM;
+    r->msg = found.msg;
+    r->id = found.kind == NODE_FOLDER ? found.folder.id : 0;
+    r->phase = PHASE_FIND_TARGET;
+    return 0;
+}
+
+static int check_target(struct request *r)
+{
+    struct found found;
+    int err = lookup_name(r, r->ino2, r->name2, &found);
+    if (err == -ENOENT) {
+        r->phase = PHASE_ASK;
+        return 0;
+    }
+    if (err)
+        return err;
+    /* Two names of one thing: rename(2) says that nothing is to be done. */
+    if (found.kind == NODE_FOLDER && found.folder.id == r->id) {
+        r->phase = PHASE_ANSWER;
+        return 0;
+    }
+    if (!r->id && found.kind == NODE_MESSAGE && found.msg.gen == r->msg.gen &&
+        found.msg.uid == r->msg.uid) {
+        r->phase = PHASE_ANSWER;
+        return 0;
+    }
+    return -EEXIST; /* mail is never overwritten, and a folder may hold some */
+}
+
+static int ask_rename(struct request *r)
+{
+    struct account *a = r->fs->account;
+    struct node target = node_of(r->ino2);
+    r->phase = PHASE_ANSWER;
+    if (target.kind != NODE_FOLDER)
+        return -EPERM;
+    if (r->id)
+        return account_rename(a, r->id, target.id, r->name2, &r->w);
+    /* A message's name comes from the message; saying that it was changed would be a lie. */
+    if (r->ino == r->ino2)
+        return -EPERM;
+    return account_move(a, r->msg.gen, r->msg.uid, target.id, r->name2, &r->w);
+}
+
+static void rename_step(struct request *r)
+{
+    int err = r->err;
+    if (!err && r->phase == PHASE_FIND)
+        err = find_source(r);
+    if (!err && r->phase == PHASE_FIND_TARGET)
+        err = check_target(r);
+    if (!err && r->phase == PHASE_ASK)
+        err = ask_rename(r);
+    finish(r, err);
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+               const char *newname, unsigned flags)
+{
+    if (flags & ~(unsigned)RENAME_NOREPLACE) {
+        fuse_reply_err(req, EINVAL);
+        return;
+    }
+    struct request *r = named_request(req, rename_step, parent, name);
+    r->ino2 = newparent;
+    r->name2 = mem_strdup(newname);
+    request_run(r);
+}
+
+/* ---- what is refused ---- */
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)attr;
+    (void)to_set;
+    (void)fi;
+    /* Size, times and owner of a message are facts. */
+    fuse_reply_err(req, EPERM);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)fi;
+    fuse_reply_err(req, EOPNOTSUPP);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)dev;
+    fuse_reply_err(req, EOPNOTSUPP);
+}

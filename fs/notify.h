@@ -1,0 +1,33 @@
+/* The one thread that tells the kernel what it must no longer believe. Such calls may block on locks
+ * that a request in progress holds, so nobody else makes them and this thread holds no lock. */
+#ifndef FS_NOTIFY_H
+#define FS_NOTIFY_H
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct notifier;
+struct buf;
+
+/* Nothing is told before notifier_start(). */
+struct notifier *notifier_new(void);
+int notifier_start(struct notifier *n, struct fuse_session *se);
+
+/* Drops what is queued, ends the thread, frees. */
+void notifier_free(struct notifier *n);
+
+/* The name `name` in the directory `parent` may mean something else, or nothing, by now. */
+void notify_entry(struct notifier *n, fuse_ino_t parent, const char *name);
+
+/* The attributes of `ino` changed, not its bytes. */
+void notify_attr(struct notifier *n, fuse_ino_t ino);
+
+/* Calls `then(arg)` on the notifier's thread after all that was queued before. Returns false, and
+ * does nothing, when nothing is queued or the notifier is not running. */
+bool notify_then(struct notifier *n, void (*then)(void *), void *arg);
+
+/* Appends lines for the status. */
+void notifier_status(struct notifier *n, struct buf *out);
+
+#endif

@@ -1,0 +1,116 @@
+/* The table of FUSE operations, and those that fit in a few lines. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fs/dir.h"
+#include "fs/fs.h"
+#include "fs/lookup.h"
+#include "fs/modify.h"
+#include "fs/read.h"
+#include "fs/request.h"
+#include "fs/xattr.h"
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    (void)userdata;
+    conn->max_background = 64; /* read-ahead of many readers at once */
+    conn->congestion_threshold = 48;
+    conn->time_gran = 1000000000; /* INTERNALDATE has seconds */
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+    (void)ino;
+    (void)nlookup;
+    fuse_reply_none(req); /* inode numbers stand for themselves (fs.h) */
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    (void)count;
+    (void)forgets;
+    fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct node n = node_of(ino);
+    struct stat st;
+    struct msg_info m;
+    struct folder_info f;
+    int err = 0;
+    (void)fi;
+    switch (n.kind) {
+    case NODE_FOLDER:
+        err = account_folder(fs->account, n.id, &f);
+        attr_folder(fs, n.id, &st);
+        break;
+    case NODE_MESSAGE:
+        err = account_msg(fs->account, n.id, n.uid, &m);
+        if (!err)
+            attr_message(fs, &m, ino, &st);
+        break;
+    default:
+        attr_control(fs, ino, &st);
+        break;
+    }
+    if (err)
+        fuse_reply_err(req, -err);
+    else
+        fuse_reply_attr(req, &st, n.kind == NODE_MESSAGE ? TIMEOUT_MESSAGE : TIMEOUT_OTHER);
+}
+
+/* The quota where the server tells one, in blocks of 1 KiB; else zeroes: unknown. */
+static void statfs_step(struct request *r)
+{
+    struct folder_detail d = {0};
+    struct node n = node_of(r->ino);
+    uint32_t id = n.kind == NODE_FOLDER ? n.id : ACCOUNT_ROOT;
+    if (!r->woken && account_quota(r->fs->account, id, &r->w) == -EINPROGRESS)
+        return;
+    struct statvfs st = {.f_bsize = 1024, .f_frsize = 1024, .f_namemax = 255};
+    if (!r->err && account_folder_detail(r->fs->account, id, &d) == 0) {
+        st.f_blocks = d.quota_limit;
+        st.f_bfree = d.quota_limit > d.quota_used ? d.quota_limit - d.quota_used : 0;
+        st.f_bavail = st.f_bfree;
+        free(d.mailbox);
+    }
+    request_statfs(r, &st);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct request *r = request_new(req, statfs_step);
+    r->ino = ino;
+    request_run(r);
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .rename = op_rename,
+    .open = op_open,
+    .read = op_read,
+    .release = op_release,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .releasedir = op_releasedir,
+    .statfs = op_statfs,
+    .setxattr = op_setxattr,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .removexattr = op_removexattr,
+    .create = op_create,
+};

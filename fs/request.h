@@ -1,0 +1,60 @@
+/* One system call in progress: what it is about, and how it goes on when an answer comes.
+ *
+ * A request is a step function that tries to answer from what is known. Where that does not suffice
+ * it leaves its waiter with the account and returns; woken, it runs again. An interrupt (Ctrl-C)
+ * answers EINTR at once; the step then still ends, without an audience. */
+#ifndef FS_REQUEST_H
+#define FS_REQUEST_H
+
+#include <uthash.h>
+
+#include "fs/fs.h"
+#include "imap/buf.h"
+
+struct request {
+    struct waiter w; /* first, so that a waiter is its request */
+    fuse_req_t req;  /* NULL once answered; under requests.lock */
+    struct fs *fs;
+    void (*step)(struct request *r);
+    int err;       /* what the waiter was woken with */
+    bool woken;    /* was woken at least once */
+    int phase;     /* the step's own */
+    int64_t began; /* clock_ms() */
+
+    /* The arguments, as far as the call has them; names are owned. */
+    fuse_ino_t ino, ino2;
+    char *name, *name2;
+    size_t size;
+    off_t off;
+    struct fuse_file_info fi;
+    void *dir;
+    bool plus;
+    struct buf out;
+    struct msg_info msg; /* a message that was found on the way */
+    uint32_t id;         /* a folder that was */
+    unsigned which;      /* the step's own */
+
+    UT_hash_handle hh;
+};
+
+struct requests *requests_new(void);
+void requests_free(struct requests *r);
+
+/* The number of calls that wait for an answer. */
+size_t requests_pending(struct requests *r);
+
+/* Makes a request of the call `req`; once its arguments are filled in, request_run() takes the first
+ * step, after which the request may have ended. */
+struct request *request_new(fuse_req_t req, void (*step)(struct request *));
+void request_run(struct request *r);
+
+/* Each of these answers and ends the request. */
+void request_err(struct request *r, int err); /* 0 or -errno */
+void request_entry(struct request *r, const struct fuse_entry_param *e);
+void request_attr(struct request *r, const struct stat *st, double timeout);
+void request_open(struct request *r);
+void request_bytes(struct request *r, const void *data, size_t len);
+void request_xattr_size(struct request *r, size_t size);
+void request_statfs(struct request *r, const struct statvfs *st);
+
+#endif

@@ -1,0 +1,256 @@
+#include "fs/secret.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "imap/log.h"
+#include "imap/mem.h"
+
+enum { SECRET_MAX = 64 * 1024 };
+
+/* ---- files and commands ---- */
+
+static int read_all(int fd, struct buf *out)
+{
+    for (;;) {
+        ssize_t n = read(fd, buf_reserve(out, 4096), 4096);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return 0;
+        out->len += (size_t)n;
+        if (out->len > SECRET_MAX)
+            return -EFBIG;
+    }
+}
+
+static void warn_if_readable(int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 077)
+        log_warn("others can read the password in %s: chmod 600 it", path);
+}
+
+/* The first line, without its line end; NULL when it is empty. */
+static char *first_line(struct buf *text)
+{
+    const char *s = buf_str(text);
+    size_t n = strcspn(s, "\r\n");
+    return n ? mem_strndup(s, n) : NULL;
+}
+
+static int from_file(const char *path, char **password, struct buf *why)
+{
+    struct buf text = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int err = fd < 0 ? -errno : read_all(fd, &text);
+    if (!err) {
+        warn_if_readable(fd, path);
+        *password = first_line(&text);
+        if (!*password)
+            buf_addf(why, "there is no password in %s", path);
+    } else {
+        buf_addf(why, "cannot read passfile %s: %s", path, strerror(-err));
+    }
+    if (fd >= 0)
+        close(fd);
+    buf_wipe_free(&text);
+    return err ? err : *password ? 0 : -EINVAL;
+}
+
+static int from_command(const char *command, char **password, struct buf *why)
+{
+    struct buf text = {0};
+    FILE *f = popen(command, "re");
+    int err = f ? read_all(fileno(f), &text) : -errno;
+    int status = f ? pclose(f) : 0;
+    if (err) {
+        buf_addf(why, "cannot run passcmd: %s", strerror(-err));
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        buf_addf(why, "passcmd failed (exit status %d)",
+                 WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        err = -EINVAL;
+    } else if (!(*password = first_line(&text))) {
+        buf_adds(why, "passcmd printed no password");
+        err = -EINVAL;
+    }
+    buf_wipe_free(&text);
+    return err;
+}
+
+/* ---- ~/.netrc ---- */
+
+/* The next word, quoted or not, cut out in place; NULL at the end. */
+static char *next_word(char **p)
+{
+    while (**p && isspace((unsigned char)**p))
+        (*p)++;
+    if (!**p)
+        return NULL;
+    if (**p == '"') {
+        char *start = ++*p, *to = start;
+        for (; **p && **p != '"'; (*p)++) {
+            if (**p == '\\' && (*p)[1])
+                (*p)++;
+            *to++ = **p;
+        }
+        if (**p)
+            (*p)++;
+        *to = '\0';
+        return start;
+    }
+    char *start = *p;
+    while (**p && !isspace((unsigned char)**p))
+        (*p)++;
+    if (**p)
+        *(*p)++ = '\0';
+    return start;
+}
+
+struct netrc_entry {
+    bool matches; /* the machine is ours, or it is the default */
+    char *login, *password;
+};
+
+/* Takes the first entry for the host whose login is `user`, or any when `user` is NULL. */
+static bool netrc_take(const struct netrc_entry *e, const char *user, char **login,
+                       char **password)
+{
+    if (!e->matches || !e->password || (user && e->login && strcmp(user, e->login) != 0))
+        return false;
+    *login = e->login ? mem_strdup(e->login) : NULL;
+    *password = mem_strdup(e->password);
+    return true;
+}
+
+static bool netrc_search(char *text, const char *host, const char *user, char **login,
+                         char **password)
+{
+    struct netrc_entry e = {0};
+    char *p = text, *word;
+    while ((word = next_word(&p))) {
+        bool machine = strcmp(word, "machine") == 0, dflt = strcmp(word, "default") == 0;
+        if (machine || dflt) {
+            if (netrc_take(&e, user, login, password))
+                return true;
+            const char *name = machine ? next_word(&p) : NULL;
+            e = (struct netrc_entry){.matches = dflt || (name && strcasecmp(name, host) == 0)};
+        } else if (strcmp(word, "login") == 0) {
+            e.login = next_word(&p);
+        } else if (strcmp(word, "password") == 0) {
+            e.password = next_word(&p);
+        } else if (strcmp(word, "macdef") == 0) {
+            char *end = strstr(p, "\n\n"); /* a macro runs to an empty line */
+            p = end ? end : p + strlen(p);
+        } else if (*word == '#') {
+            p += strcspn(p, "\n");
+        }
+    }
+    return netrc_take(&e, user, login, password);
+}
+
+static bool from_netrc(const char *host, const char *user, char **login, char **password)
+{
+    const struct passwd *pw = getpwuid(getuid());
+    const char *named = getenv("NETRC"), *home = getenv("HOME");
+    struct buf path = {0}, text = {0};
+    if (named)
+        buf_adds(&path, named);
+    else
+        buf_addf(&path, "%s/.netrc", home ? home : pw ? pw->pw_dir : "");
+    int fd = open(buf_str(&path), O_RDONLY | O_CLOEXEC);
+    bool found = false;
+    if (fd >= 0 && read_all(fd, &text) == 0) {
+        buf_str(&text);
+        found = netrc_search(text.data, host, user, login, password);
+        if (found)
+            warn_if_readable(fd, buf_str(&path));
+    }
+    if (fd >= 0)
+        close(fd);
+    buf_free(&path);
+    buf_wipe_free(&text);
+    return found;
+}
+
+/* ---- the terminal ---- */
+
+static int from_terminal(const char *host, const char *user, char **password, struct buf *why)
+{
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        buf_addf(why, "no password for %s at %s: give -o passfile=FILE or -o passcmd=COMMAND, or an "
+                      "entry in ~/.netrc",
+                 user, host);
+        return -ENOENT;
+    }
+    struct termios old, quiet;
+    bool tty = tcgetattr(fd, &old) == 0;
+    if (tty) {
+        quiet = old;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(fd, TCSAFLUSH, &quiet);
+    }
+    dprintf(fd, "Password for %s at %s: ", user, host);
+    char line[1024];
+    ssize_t n = read(fd, line, sizeof line - 1);
+    int err = n < 0 ? -errno : 0;
+    if (tty)
+        tcsetattr(fd, TCSAFLUSH, &old);
+    dprintf(fd, "\n");
+    close(fd);
+    if (!err) {
+        line[n] = '\0';
+        line[strcspn(line, "\r\n")] = '\0';
+        if (*line)
+            *password = mem_strdup(line);
+    }
+    explicit_bzero(line, sizeof line);
+    if (!*password) {
+        buf_adds(why, "no password was typed");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* ---- in this order ---- */
+
+int secret_find(const struct options *o, char **user, char **password, struct buf *why)
+{
+    char *login = NULL;
+    int err = 0;
+    *password = NULL;
+    *user = o->url.user ? mem_strdup(o->url.user) : NULL;
+    if (o->passfile)
+        err = from_file(o->passfile, password, why);
+    else if (o->passcmd)
+        err = from_command(o->passcmd, password, why);
+    else if (from_netrc(o->url.host, *user, &login, password) && !*user)
+        *user = login ? mem_strdup(login) : NULL;
+    free(login);
+    if (!err && !*user) {
+        buf_addf(why, "no user name: write imaps://USER@%s", o->url.host);
+        err = -EINVAL;
+    }
+    if (!err && !*password && o->tunnel)
+        *password = mem_strdup(""); /* the tunnel may be logged in already (PREAUTH) */
+    if (!err && !*password)
+        err = from_terminal(o->url.host, *user, password, why);
+    if (err) {
+        mem_wipe_free(*password);
+        free(*user);
+        *password = *user = NULL;
+    }
+    return err;
+}
