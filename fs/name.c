@@ -1,10 +1,12 @@
+#include "fs/name.h"
+
 #include <gmime/gmime.h>
-#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "fs/name.h"
+#include "fs/header.h"
 #include "imap/utf8.h"
 
 /* As much of a field as is looked at: several times what fits into a name, however it is encoded.
@@ -171,50 +173,6 @@ static bool field_get(const char *hdr, size_t len, const char *name, struct text
 
 /* ---- encoded words --------------------------------------------------------------------------- */
 
-/* GMime remembers every charset name that it meets, known or not, for as long as the process lives.
- * Strangers choose these names, so only so many are let through, the usual ones in any case. */
-#define CHARSETS_MAX 128
-#define CHARSET_LEN  40
-
-/* The lock is held during calls of GMime: these take microseconds, and the C library loads and
- * unloads converters behind them. */
-static pthread_mutex_t gmime_lock = PTHREAD_MUTEX_INITIALIZER;
-static char charsets[CHARSETS_MAX][CHARSET_LEN] = {
-    "utf-8",        "iso-8859-1", "us-ascii",     "windows-1252", "iso-8859-15",
-    "iso-8859-2",   "gb2312",     "gbk",          "gb18030",      "big5",
-    "iso-2022-jp",  "shift_jis",  "euc-jp",       "euc-kr",       "ks_c_5601-1987",
-    "koi8-r",       "koi8-u",     "windows-1250", "windows-1251", "windows-1253",
-    "windows-1254", "iso-8859-7", "windows-1255", "windows-1256", "iso-8859-9",
-}; /* gmime_lock; in use up to the first empty one */
-
-static bool charset_admit_locked(const char *name, size_t len)
-{
-    if (len == 0 || len >= CHARSET_LEN)
-        return false;
-    for (size_t i = 0; i < CHARSETS_MAX; i++) {
-        if (charsets[i][0] == '\0')
-            memcpy(charsets[i], name, len);
-        if (g_ascii_strncasecmp(charsets[i], name, len) == 0 && charsets[i][len] == '\0')
-            return true;
-    }
-    return false;
-}
-
-/* Whether GMime may see all the charsets that are named in `s`. */
-static bool charsets_admit_locked(const char *s)
-{
-    while ((s = strstr(s, "=?"))) {
-        s += 2;
-        size_t len = strcspn(s, "?");
-        const char *p = s + len;
-        bool is_word = p[0] && p[1] && strchr("bBqQ", p[1]) && p[2] == '?';
-        const char *language = memchr(s, '*', len); /* RFC 2231 §5 */
-        if (is_word && !charset_admit_locked(s, language ? (size_t)(language - s) : len))
-            return false;
-    }
-    return true;
-}
-
 /* Whether GMime has to look at it: encoded words, or bytes of an unnamed charset. */
 static bool is_encoded(const struct text *t)
 {
@@ -223,16 +181,10 @@ static bool is_encoded(const struct text *t)
 
 static size_t clean_decoded(char *out, size_t room, const struct text *t, bool from)
 {
-    char *decoded = NULL;
-    if (is_encoded(t)) {
-        pthread_mutex_lock(&gmime_lock);
-        if (charsets_admit_locked(t->s))
-            decoded = g_mime_utils_header_decode_text(NULL, t->s);
-        pthread_mutex_unlock(&gmime_lock);
-    }
+    char *decoded = is_encoded(t) ? header_decode(t->s) : NULL;
     size_t n = decoded ? clean(out, room, decoded, strlen(decoded), from)
                        : clean(out, room, t->s, t->len, from);
-    g_free(decoded);
+    free(decoded);
     return n;
 }
 
@@ -353,8 +305,6 @@ static size_t clean_local(char *out, size_t room, const struct text *addr)
 /* What author_split() leaves to GMime. */
 static size_t clean_odd_locked(char *out, size_t room, const struct text *field)
 {
-    if (!charsets_admit_locked(field->s))
-        return 0;
     InternetAddressList *list = internet_address_list_parse(NULL, field->s);
     InternetAddress *first = list ? internet_address_list_get_address(list, 0) : NULL;
     const char *name = first ? internet_address_get_name(first) : NULL;
@@ -370,9 +320,11 @@ static size_t clean_odd_locked(char *out, size_t room, const struct text *field)
 
 static size_t clean_odd(char *out, size_t room, const struct text *field)
 {
-    pthread_mutex_lock(&gmime_lock);
-    size_t n = clean_odd_locked(out, room, field);
-    pthread_mutex_unlock(&gmime_lock);
+    size_t n = 0;
+    if (header_gmime_begin(field->s)) {
+        n = clean_odd_locked(out, room, field);
+        header_gmime_end();
+    }
     return n > 0 ? n : clean_decoded(out, room, field, true);
 }
 
