@@ -24,11 +24,13 @@ class _Commands:
     """Cuts the client's bytes into commands. Literals are passed over, shown as {n}."""
 
     _literal = re.compile(rb'\{(\d+)\+?\}\r\n$')
+    _client_hello = b'\x16\x03'
 
     def __init__(self) -> None:
         self._line = b''
         self._skip = 0  # bytes of a literal still to come
         self._shown = b''  # the lines of the current command so far
+        self._tls = False  # since STARTTLS: nothing to be seen
 
     def feed(self, data: bytes) -> list[tuple[bytes, Optional[str], Optional[str]]]:
         """Pieces to forward, as (bytes, line that starts a command, command that is complete).
@@ -37,6 +39,11 @@ class _Commands:
         """
         pieces: list[tuple[bytes, Optional[str], Optional[str]]] = []
         while data:
+            if not self._line and data.startswith(self._client_hello):
+                self._tls = True
+            if self._tls:
+                pieces.append((data, None, None))
+                break
             if self._skip:
                 part, data = data[:self._skip], data[self._skip:]
                 self._skip -= len(part)

@@ -295,7 +295,7 @@ CHATTER = {
     'vanished': b'* VANISHED (EARLIER) 100:4294967295\r\n',
     'search': b'* SEARCH 1 2 3\r\n* ESEARCH (TAG "x") UID ALL 1:4294967295\r\n',
     'status': b'* STATUS INBOX ()\r\n* STATUS "x"\r\n',
-    'list': b'* LIST () NIL NIL\r\n* LIST\r\n* LIST (\\Noselect) "/" ""\r\n',
+    'list': b'* LIST\r\n* LIST ()\r\n* LIST (\\Noselect) "/" ""\r\n',
     'copyuid': b'* OK [COPYUID 1 1:4294967295 1:4294967295] x\r\n* OK [COPYUID 1  ] x\r\n'
                b'* OK [APPENDUID 1 1] x\r\n',
     'long id': b'* ID ("name" "' + b'x' * 60_000 + b'")\r\n',
@@ -506,11 +506,18 @@ def test_uidvalidity_changes(mini, mount_mini):
     assert [m.data for m in mini.boxes['INBOX'].mails] == [message(11).data]
 
 
-@pytest.mark.parametrize('code', ['', '[COPYUID 1000  ] ', '[COPYUID 1 1:4294967295 1:4294967295] ',
-                                  '[COPYUID 1001 1 0] ', '[COPYUID 1001 7 8] '])
+COPYUID_LIES = ['', '[COPYUID 1000  ] ', '[COPYUID 1 1:4294967295 1:4294967295] ',
+                '[COPYUID 1001 1 0] ', '[COPYUID 1001 7 8] ']
+
+
+@pytest.mark.parametrize('code', COPYUID_LIES)
 @pytest.mark.parametrize('move', [True, False], ids=['MOVE', 'COPY'])
 def test_copyuid_lies(mini, mount_mini, code, move):
-    """Empty, absent or absurd: the message has moved all the same, and its old name finds it."""
+    """Empty, absent or absurd. After MOVE the message has moved all the same.
+
+    After COPY it may be that nothing was copied (OK for a UID that is gone), so to delete nothing
+    and say so is right, too.
+    """
     if not move:
         mini.without('MOVE')
     honest = Session.do_copy
@@ -523,7 +530,13 @@ def test_copyuid_lies(mini, mount_mini, code, move):
     mini.handler = lambda peer: Lying(mini, peer).run()
     mail = mount_mini(mini, 'names=uid')
     assert mail.names() == ['1.eml', '2.eml', '3.eml']
-    os.rename(mail / 'INBOX/2.eml', mail / 'Other/2.eml')
+    try:
+        os.rename(mail / 'INBOX/2.eml', mail / 'Other/2.eml')
+    except OSError:
+        assert not move
+        all_readable(mail)
+        assert [m.flags for m in mini.boxes['INBOX'].mails] == [set()] * 3
+        return
     assert [m.uid for m in mini.boxes['INBOX'].mails] == [1, 3]
     assert [m.data for m in mini.boxes['Other'].mails] == [message(2).data]
     assert mail.names() == ['1.eml', '3.eml']
