@@ -625,9 +625,7 @@ def main(argv: list[str]) -> int:
         print(f'imap={server.port} imaps={server.tls_port} cafile={server.cafile}')
         return 0
     if len(argv) == 3 and argv[1] == 'stop':
-        server = Dovecot(argv[2])
-        server.stop()
-        server.clear()
+        Dovecot(argv[2]).clear()
         return 0
     print(__doc__, file=sys.stderr)
     return 2
