@@ -178,6 +178,15 @@ static int add_messages(struct request *r, uint32_t folder)
     return err;
 }
 
+static void add_control(struct request *r)
+{
+    struct found found = {.kind = NODE_STATUS};
+    struct fuse_entry_param e;
+    lookup_entry(r->fs, &found, &e);
+    if (r->off < OFF_MESSAGES + 1)
+        add_entry(r, STATUS_NAME, &e, OFF_MESSAGES + 1);
+}
+
 static void readdir_step(struct request *r)
 {
     const struct dir *d = (const struct dir *)(uintptr_t)r->fi.fh;
@@ -189,6 +198,8 @@ static void readdir_step(struct request *r)
     }
     if (!err && n.kind == NODE_FOLDER)
         err = add_messages(r, n.id);
+    else if (!err)
+        add_control(r);
     if (err == -EINPROGRESS)
         return;
     /* An error is reported only when there is nothing to report before it. */

@@ -134,7 +134,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     struct node n = node_of(ino);
     unsigned which = find_attr(name, n.kind);
     if (which == COUNT) {
-        fuse_reply_err(req, ENODATA);
+        /* "Not supported" is remembered by ls(1) for the whole file system; "no such attribute"
+         * would have it ask for security.selinux and ACLs once for every message. */
+        fuse_reply_err(req, strncmp(name, "user.", 5) == 0 ? ENODATA : EOPNOTSUPP);
         return;
     }
     struct request *r = request_new(req, n.kind == NODE_MESSAGE ? message_step : folder_step);
