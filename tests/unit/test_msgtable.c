@@ -1,0 +1,233 @@
+/* The message table against a plain array of what should be in it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cache/msgtable.h"
+
+static void test_empty(void **state)
+{
+    (void)state;
+    struct msgtable t = {0};
+    assert_null(msgtable_find(&t, 0));
+    assert_null(msgtable_find(&t, 1));
+    assert_null(msgtable_after(&t, 0));
+    assert_null(msgtable_after(&t, UINT32_MAX));
+    assert_false(msgtable_knows(&t, 1));
+    assert_int_equal(msgtable_bytes(&t), 0);
+    msgtable_compact(&t);
+    msgtable_clear(&t);
+}
+
+static void test_edges(void **state)
+{
+    (void)state;
+    struct msgtable t = {0};
+    struct msg *m = msgtable_add(&t, UINT32_MAX);
+    assert_non_null(m);
+    assert_int_equal(m->uid, UINT32_MAX);
+    assert_int_equal(m->flags, 0);
+    assert_string_equal(msgtable_label(&t, m), "");
+    assert_int_equal(msgtable_add(&t, 1)->uid, 1);
+    assert_int_equal(msgtable_after(&t, 0)->uid, 1);
+    assert_int_equal(msgtable_after(&t, 1)->uid, UINT32_MAX);
+    assert_int_equal(msgtable_after(&t, UINT32_MAX - 1)->uid, UINT32_MAX);
+    assert_null(msgtable_after(&t, UINT32_MAX));
+    msgtable_remove(&t, msgtable_find(&t, 1));
+    assert_int_equal(msgtable_after(&t, 0)->uid, UINT32_MAX);
+    assert_int_equal(t.live, 1);
+    msgtable_clear(&t);
+    assert_int_equal(t.n, 0);
+    assert_null(msgtable_find(&t, UINT32_MAX));
+}
+
+/* A late answer cannot bring back what was expunged. */
+static void test_gone_stays_gone(void **state)
+{
+    (void)state;
+    struct msgtable t = {0};
+    struct msg *m = msgtable_add(&t, 7);
+    msgtable_set_label(&t, m, "label", 5);
+    assert_ptr_equal(msgtable_add(&t, 7), m);
+    assert_string_equal(msgtable_label(&t, m), "label"); /* adding again keeps what is known */
+    msgtable_remove(&t, m);
+    msgtable_remove(&t, m);
+    assert_int_equal(t.live, 0);
+    assert_null(msgtable_add(&t, 7));
+    assert_null(msgtable_find(&t, 7));
+    assert_true(msgtable_knows(&t, 7));
+    assert_false(msgtable_knows(&t, 8));
+    assert_int_equal(t.garbage, 6);
+    msgtable_clear(&t);
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    struct msgtable t = {0};
+    struct msg *a = msgtable_add(&t, 1), *b = msgtable_add(&t, 2);
+    assert_ptr_equal(a + 1, b);
+    msgtable_set_label(&t, a, "first", 5);
+    msgtable_set_label(&t, b, "", 0);
+    assert_string_equal(msgtable_label(&t, a), "first");
+    assert_string_equal(msgtable_label(&t, b), "");
+    msgtable_set_label(&t, b, "second, cut here", 6);
+    assert_string_equal(msgtable_label(&t, b), "second");
+    msgtable_set_label(&t, a, "another", 7);
+    assert_string_equal(msgtable_label(&t, a), "another");
+    assert_string_equal(msgtable_label(&t, b), "second");
+
+    /* The old ones are given back some day, and the new ones survive that. */
+    char label[64];
+    for (unsigned i = 0; i < 10000; i++) {
+        int n = snprintf(label, sizeof label, "label number %u", i);
+        msgtable_set_label(&t, a, label, (size_t)n);
+        msgtable_compact(&t);
+        assert_string_equal(msgtable_label(&t, a), label);
+        assert_string_equal(msgtable_label(&t, b), "second");
+        assert_in_range(t.labels.len, 1, 20000);
+    }
+    msgtable_clear(&t);
+}
+
+/* ---- against a model ---- */
+
+enum { SPACE = 400 };
+
+struct model {
+    enum { UNKNOWN, THERE, GONE } is[SPACE];
+    char label[SPACE][24];
+};
+
+static void check_model(struct msgtable *t, const struct model *want)
+{
+    size_t live = 0, known = 0;
+    uint32_t last = 0;
+    for (uint32_t uid = 1; uid < SPACE; uid++) {
+        struct msg *m = msgtable_find(t, uid);
+        assert_int_equal(m != NULL, want->is[uid] == THERE);
+        assert_int_equal(msgtable_knows(t, uid), want->is[uid] != UNKNOWN);
+        known += want->is[uid] != UNKNOWN;
+        if (!m)
+            continue;
+        live++;
+        assert_int_equal(m->uid, uid);
+        assert_int_equal(m->size, uid * 10);
+        assert_string_equal(msgtable_label(t, m), want->label[uid]);
+        assert_ptr_equal(msgtable_after(t, last), m);
+        last = uid;
+    }
+    assert_null(msgtable_after(t, last));
+    assert_int_equal(t->live, live);
+    assert_int_equal(t->n, known);
+    for (size_t i = 1; i < t->n; i++)
+        assert_true(t->v[i - 1].uid < t->v[i].uid);
+}
+
+static void model_step(struct msgtable *t, struct model *want)
+{
+    uint32_t uid = 1 + (uint32_t)rand() % (SPACE - 1);
+    struct msg *m;
+    switch (rand() % 4) {
+    case 0:
+    case 1:
+        m = msgtable_add(t, uid);
+        assert_int_equal(m != NULL, want->is[uid] != GONE);
+        if (!m)
+            return;
+        m->size = uid * 10;
+        want->is[uid] = THERE;
+        return;
+    case 2:
+        m = msgtable_find(t, uid);
+        if (!m)
+            return;
+        msgtable_remove(t, m);
+        want->is[uid] = GONE;
+        want->label[uid][0] = '\0';
+        return;
+    default:
+        m = msgtable_find(t, uid);
+        if (!m)
+            return;
+        int n = snprintf(want->label[uid], sizeof want->label[uid], "%.*s", rand() % 20,
+                         "abcdefghijklmnopqrstuvwxyz");
+        msgtable_set_label(t, m, want->label[uid], (size_t)n);
+        return;
+    }
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    srand(1);
+    for (unsigned round = 0; round < 20; round++) {
+        struct msgtable t = {0};
+        struct model want = {0};
+        for (unsigned i = 0; i < 3000; i++) {
+            model_step(&t, &want);
+            if (i % 100)
+                continue;
+            check_model(&t, &want);
+            size_t n = t.n;
+            msgtable_compact(&t);
+            /* Compacting forgets all that are gone, or none. */
+            for (uint32_t uid = 1; t.n < n && uid < SPACE; uid++)
+                if (want.is[uid] == GONE)
+                    want.is[uid] = UNKNOWN;
+            check_model(&t, &want);
+        }
+        msgtable_clear(&t);
+    }
+}
+
+/* 100,000 messages as a listing brings them, with names as long as names are: what the table holds
+ * is within the 200 bytes that a message may cost. */
+static void test_cost(void **state)
+{
+    (void)state;
+    enum { COUNT = 100000 };
+    static const char label[] = "2026-11-19T0931_Alice-Example-of-Somewhere_Re-Lunch-on-Friday";
+    struct msgtable t = {0};
+    assert_in_range(sizeof(struct msg), 1, 32);
+    for (uint32_t uid = 1; uid <= COUNT; uid++) {
+        struct msg *m = msgtable_add(&t, uid * 3);
+        assert_non_null(m);
+        msgtable_set_label(&t, m, label, sizeof label - 1);
+    }
+    assert_int_equal(t.live, COUNT);
+    assert_in_range(t.labels.len, COUNT * sizeof label, COUNT * sizeof label + 1);
+    assert_in_range(msgtable_bytes(&t), COUNT * 32, COUNT * 200);
+    for (uint32_t uid = 1; uid <= COUNT; uid++)
+        if (!msgtable_find(&t, uid * 3) || msgtable_find(&t, uid * 3 + 1))
+            fail();
+
+    /* Most are expunged: the room comes back, in the table and in the labels. */
+    size_t before = msgtable_bytes(&t);
+    for (uint32_t uid = 1; uid <= COUNT; uid++)
+        if (uid % 10)
+            msgtable_remove(&t, msgtable_find(&t, uid * 3));
+    msgtable_compact(&t);
+    assert_int_equal(t.live, COUNT / 10);
+    assert_int_equal(t.n, COUNT / 10);
+    assert_in_range(t.labels.len, 1, COUNT / 10 * sizeof label + 1);
+    assert_true(msgtable_bytes(&t) < before);
+    for (uint32_t uid = 10; uid <= COUNT; uid += 10)
+        assert_string_equal(msgtable_label(&t, msgtable_find(&t, uid * 3)), label);
+    msgtable_clear(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty),  cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_labels), cmocka_unit_test(test_gone_stays_gone),
+        cmocka_unit_test(test_model),  cmocka_unit_test(test_cost),
+    };
+    return cmocka_run_group_tests_name("msgtable", tests, NULL, NULL);
+}

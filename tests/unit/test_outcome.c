@@ -1,0 +1,107 @@
+/* Tagged answers as errno values. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "imap/outcome.h"
+
+static const struct {
+    const char *line;
+    int err;
+} rows[] = {
+    {"A1 OK done", 0},
+    {"A1 OK", 0},
+    {"A1 OK [NONEXISTENT] done all the same", 0},
+    {"A1 NO", EIO},
+    {"A1 NO Mailbox does not exist", EIO},
+    {"A1 NO NONEXISTENT", EIO}, /* a word of the text is no code */
+    {"A1 BAD", EIO},
+    {"A1 BAD Command Error. 10", EIO}, /* Exchange */
+    {"A1 NO [NONEXISTENT] x", ENOENT},
+    {"A1 NO [nonexistent]", ENOENT},
+    {"A1 NO [TRYCREATE] x", ENOENT},
+    {"A1 NO [ALREADYEXISTS] x", EEXIST},
+    {"A1 NO [NOPERM] x", EACCES},
+    {"A1 NO [AUTHENTICATIONFAILED] x", EACCES},
+    {"A1 NO [AUTHORIZATIONFAILED] x", EACCES},
+    {"A1 NO [EXPIRED] x", EACCES},
+    {"A1 NO [OVERQUOTA] x", EDQUOT},
+    {"A1 NO [TOOBIG] x", EFBIG},
+    {"A1 BAD [TOOBIG] x", EFBIG}, /* Gmail */
+    {"A1 NO [LIMIT] x", EFBIG},
+    {"A1 NO [CANNOT] x", EPERM},
+    {"A1 NO [HASCHILDREN] x", ENOTEMPTY},
+    {"A1 NO [INUSE] x", EBUSY},
+    {"A1 NO [UNAVAILABLE] x", EBUSY},
+    {"A1 NO [THROTTLED] x", EBUSY},
+    {"A1 NO [SERVERBUG] x", EIO},
+    {"A1 NO [CLIENTBUG] x", EIO},
+    {"A1 NO [ALERT] x", EIO},
+    {"A1 NO [X-UNHEARD-OF 1 2] x", EIO},
+    {"A1 NO [NONEXISTENTX] x", EIO},
+    {"A1 NO [] x", EIO},
+    {"A1 NO [NONEXISTENT x", EIO},
+};
+
+static void test_errno(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena a = {0};
+        struct response r;
+        char line[128];
+        size_t n = strlen(rows[i].line);
+        memcpy(line, rows[i].line, n);
+        memcpy(line + n, "\r\n", 2);
+        assert_int_equal(response_parse(&a, line, n + 2, &r), 0);
+        assert_int_equal(outcome_errno(&r), -rows[i].err);
+        arena_free(&a);
+    }
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum resp_code code;
+    } codes[] = {
+        {"ALERT", CODE_ALERT},
+        {"APPENDUID", CODE_APPENDUID},
+        {"CAPABILITY", CODE_CAPABILITY},
+        {"CLOSED", CODE_CLOSED},
+        {"COPYUID", CODE_COPYUID},
+        {"copyuid", CODE_COPYUID},
+        {"HIGHESTMODSEQ", CODE_HIGHESTMODSEQ},
+        {"NOMODSEQ", CODE_NOMODSEQ},
+        {"PERMANENTFLAGS", CODE_PERMANENTFLAGS},
+        {"READ-ONLY", CODE_READ_ONLY},
+        {"READ-WRITE", CODE_READ_WRITE},
+        {"UIDNEXT", CODE_UIDNEXT},
+        {"UIDVALIDITY", CODE_UIDVALIDITY},
+        {"UNAVAILABLE", CODE_UNAVAILABLE},
+        {"UNSEEN", CODE_UNSEEN},
+        {"REFERRAL", CODE_NONE}, /* never followed */
+        {"UID", CODE_NONE},
+        {"UIDVALIDITYX", CODE_NONE},
+        {"", CODE_NONE},
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        struct str name = {codes[i].name, strlen(codes[i].name)};
+        assert_int_equal(code_from_name(name), codes[i].code);
+    }
+    assert_int_equal(code_from_name((struct str){NULL, 0}), CODE_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_errno),
+        cmocka_unit_test(test_codes),
+    };
+    return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);
+}
