@@ -12,6 +12,8 @@ from mini import MiniServer
 from mount import refused
 from server import encode_utf7, wait_until
 
+pytestmark = pytest.mark.tsan
+
 # What the server can do, by how a move must then be made.
 SERVERS = {
     'MOVE': [],
@@ -32,7 +34,6 @@ def flavour(request, make_server, make_account, make_proxy, make_mount):
 # ---- moving a message ----------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 def test_move(flavour):
     account, proxy, mount = flavour
     account.fill('INBOX', [message(1), message(2, flags='\\Seen \\Flagged $Label'), message(3)])
@@ -192,7 +193,6 @@ def test_refused_expunge_after_copy(mount_mini):
     assert mail.names() == []
 
 
-@pytest.mark.tsan
 def test_rename_within_a_folder(account, mount):
     account.fill('INBOX', messages.messages(2))
     mail = mount()
@@ -232,7 +232,6 @@ def test_move_to_the_root(account, mount):
 # ---- deleting a message --------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 def test_rm(flavour, sh):
     account, proxy, mount = flavour
     account.fill('INBOX', messages.messages(4))
@@ -295,7 +294,6 @@ def test_rm_r(flavour, sh):
 # ---- folders -------------------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 def test_mkdir_and_rmdir(account, mount):
     mail = mount()
     for name in ('Plain', 'Plain/Below', 'Grüße & Küsse', '日本語', 'two words', 'star*', '100%',
@@ -381,7 +379,6 @@ def test_rmdir_after_rm_without_uidplus(make_server, make_account, make_mount, s
     assert account.folders() == ['INBOX']
 
 
-@pytest.mark.tsan
 def test_rename_a_folder_with_children(account, mount):
     account.fill('Work', [message(1)])
     account.fill('Work/2024', [message(2)])

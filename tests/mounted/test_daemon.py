@@ -17,6 +17,8 @@ from mini import MiniServer
 from mount import SLOW, mount_entry
 from server import cmdline, wait_until
 
+pytestmark = pytest.mark.tsan
+
 
 class Stalling(MiniServer):
     """Answers everything but the text of a message."""
@@ -38,7 +40,6 @@ class Stalling(MiniServer):
         return None
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupt_of_a_blocked_cat(mount_mini, sig):
     mini = Stalling()
@@ -59,7 +60,6 @@ def test_interrupt_of_a_blocked_cat(mount_mini, sig):
         cat.kill()
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_unmounts(account, make_mount, make_proxy, sig):
     account.fill('INBOX', messages.messages(3))
@@ -72,7 +72,6 @@ def test_signal_unmounts(account, make_mount, make_proxy, sig):
     assert proxy.wait_for('LOGOUT')
 
 
-@pytest.mark.tsan
 def test_unmount_logs_out(account, make_mount, make_proxy):
     proxy = make_proxy(account.server, record=True)
     mail = make_mount(account, tls='no', port=proxy.port)
@@ -193,7 +192,6 @@ def test_mount_flags(account, mount):
 # ---- .imapfs/status ------------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 def test_status(account, mount, sh):
     account.fill('INBOX', messages.messages(7))
     mail = mount()

@@ -13,6 +13,8 @@ from mount import SLOW
 from proxy import DOWN
 from server import wait_until
 
+pytestmark = pytest.mark.tsan
+
 # What a server that is gone may be called (the contract), by kind of absence.
 GONE = {errno.ENOTCONN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT}
 
@@ -46,7 +48,6 @@ def mailbox(account, make_proxy, make_mount):
 # ---- reading -------------------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize('after', [1, 100, 70_000, 700_000, 1_400_000])
 def test_cut_in_the_middle_of_a_read(mailbox, after):
     account, proxy, mail = mailbox
@@ -82,7 +83,6 @@ def test_split_into_single_bytes(account, make_proxy, make_mount):
         assert (mail / f'INBOX/{uid}.eml').read_bytes() == message(uid).data
 
 
-@pytest.mark.tsan
 def test_server_gone_and_back(mailbox):
     account, proxy, mail = mailbox
     proxy.refuse()
@@ -176,7 +176,6 @@ def settled(account, mail, worked, source, target):
 @pytest.mark.parametrize('kind, command', [
     ('MOVE', 'UID MOVE'), ('UIDPLUS', 'UID COPY'), ('UIDPLUS', 'UID STORE'),
     ('UIDPLUS', 'UID EXPUNGE'), ('neither', 'UID COPY'), ('neither', 'UID STORE')])
-@pytest.mark.tsan
 def test_cut_in_the_middle_of_a_move(make_server, make_account, make_proxy, make_mount, kind,
                                      command, when):
     without = {'MOVE': [], 'UIDPLUS': ['MOVE'], 'neither': ['MOVE', 'UIDPLUS']}[kind]
@@ -241,7 +240,6 @@ def test_cut_in_the_middle_of_a_folder_change(mailbox, what, when):
 # ---- while it is slow ----------------------------------------------------------------------------
 
 
-@pytest.mark.tsan
 def test_ls_does_not_wait_for_large_bodies(account, make_proxy, make_mount, sh):
     """Twenty cats of large messages through a slow line, and an ls that comes in between."""
     account.fill('INBOX', [message(n, 1_000_000) for n in range(1, 21)])

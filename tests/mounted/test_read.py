@@ -12,6 +12,8 @@ from mount import SLOW
 from proxy import DOWN
 from server import Message, wait_until
 
+pytestmark = pytest.mark.tsan
+
 LARGE = 20 << 20
 
 
@@ -27,7 +29,6 @@ def quiet(proxy, still=0.3):
     return proxy.bytes[DOWN]
 
 
-@pytest.mark.tsan
 def test_cat_gives_every_byte(account, mount, sh):
     sizes = [2, 100, 4094, 4096, 4098, 65536, 131072, 131074, 1 << 20, 3_000_001]
     account.fill('INBOX', [message(n, size) for n, size in enumerate(sizes, 1)])
@@ -46,7 +47,6 @@ def test_cat_gives_every_byte(account, mount, sh):
         assert path.stat().st_size == len(body)
 
 
-@pytest.mark.tsan
 def test_random_reads(account, mount):
     account.fill('INBOX', [message(1, 2_000_003), message(2, 5000)])
     mail = mount()
@@ -85,7 +85,6 @@ def test_tools_that_read(account, mount, sh, tmp_path):
     assert tar == b'22\n'
 
 
-@pytest.mark.tsan
 def test_reading_marks_nothing_read(account, mount, sh):
     account.fill('INBOX', [message(1), message(2, flags='\\Seen'), message(3, 400_000)])
     mail = mount()
@@ -141,7 +140,6 @@ def test_ten_thousand_messages(account, mount):
     assert account.uids(search='SEEN') == []
 
 
-@pytest.mark.tsan
 def test_many_readers_of_one_message(account, mount, make_proxy):
     """Concurrent readers share one fetch: the body travels about once."""
     size = 2_000_000
