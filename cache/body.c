@@ -168,28 +168,29 @@ static void on_body_bytes(struct op *op, struct str bytes)
     f->got = bytes.n;
 }
 
-/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). */
-static void learn_size(struct account *a, uint64_t n, const struct fetch *f)
+/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). Returns how
+ * far the size was wrong: > 0 when the message is longer than was said. */
+static int learn_size(struct account *a, uint64_t n, const struct fetch *f)
 {
     struct folder *folder;
     struct msg *m = msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &folder);
-    uint64_t end = f->off + f->got;
-    bool known = f->got < f->len;
-    if (!m || (m->flags & MSG_SIZED) || (!known && end <= m->size))
-        return;
-    if (known && f->got == 0 && f->off > 0 && f->off < m->size) {
-        m->size = f->off; /* at most; where it really ends is still to be seen */
-    } else if (m->size != end) {
+    if (!m || m->flags & MSG_SIZED)
+        return 0;
+    uint64_t was = m->size, end = f->off + f->got;
+    if (f->got < f->len) {
         m->size = end;
-    } else {
-        m->flags |= known ? MSG_SIZED : 0;
-        return;
+        /* An empty window behind the end only says that the end is before it. */
+        if (f->got || f->off == 0)
+            m->flags |= MSG_SIZED;
+        else if (end > was)
+            m->size = was;
+    } else if (end >= was) {
+        m->size = end + MSG_UNKNOWN_SIZE; /* there may be more: let readers ask */
     }
-    if (known && (f->got || f->off == 0))
-        m->flags |= MSG_SIZED;
-    log_debug("%s: UID %u has %llu bytes, not as announced", folder->wire, m->uid,
-              (unsigned long long)m->size);
-    a->hooks.msg_size(a->hooks.ctx, (uint32_t)(n >> 32), (uint32_t)n);
+    if (m->size != was)
+        log_debug("%s: UID %u does not have the %llu bytes that were announced", folder->wire,
+                  m->uid, (unsigned long long)was);
+    return m->size > was ? 1 : m->size < was ? -1 : 0;
 }
 
 static void keep_bytes(struct account *a, struct body *b, struct fetch *f)
@@ -228,8 +229,9 @@ static void on_body_done(struct op *op)
         err = no_data_errno(a, bo->number);
     a->body_inflight -= f->len;
     DL_DELETE(b->fetches, f);
+    int resized = 0;
     if (!err) {
-        learn_size(a, bo->number, f);
+        resized = learn_size(a, bo->number, f);
         keep_bytes(a, b, f);
     } else {
         b->frontier = 0;
@@ -242,8 +244,16 @@ static void on_body_done(struct op *op)
     } else {
         evict(a, b, 0);
     }
+    uint32_t gen = (uint32_t)(bo->number >> 32), uid = (uint32_t)bo->number;
+    /* Of more bytes the kernel must know before the reader gets these, or he stops at what seemed
+     * the end. Of fewer it learns by the reader's short read, unless it was told something newer
+     * before: so that note comes second. */
+    if (resized > 0)
+        a->hooks.msg_size(a->hooks.ctx, gen, uid);
     account_unlock(a);
     wake_all(woken, err);
+    if (resized < 0)
+        a->hooks.msg_size(a->hooks.ctx, gen, uid);
     free(f->data);
     free(f);
     free(bo);

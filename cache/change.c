@@ -83,6 +83,7 @@ static void arrive(struct folder *d, const struct op *op, const struct msg *was,
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
     if (!m) {
         d->synced_at = 0;
+        d->probe = 0; /* what was not there a moment ago may be there now */
         return;
     }
     m->date = was->date;

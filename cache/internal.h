@@ -11,6 +11,10 @@
 #include "imap/flags.h"
 #include "imap/op.h"
 
+/* What a message is said to hold, or to hold more than is known, while only reading it can tell: the
+ * kernel asks for no byte beyond what it was told. */
+enum { MSG_UNKNOWN_SIZE = 64 * 1024 };
+
 /* What a sync still has to do; see sync.c. */
 enum sync_todo {
     SYNC_NEW = 1,    /* fetch metadata from sync_from up */
@@ -43,7 +47,9 @@ struct folder {
     uint64_t quota_used, quota_limit;
 
     bool loaded;       /* all messages were listed once */
-    uint32_t load_upto; /* until then: the UIDs that a load has passed, in order */
+    uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
+    uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
+    bool load_gap;      /* a number was left out, so nothing more is certain before the end */
     uint32_t probe;     /* the UID the running or last probe is about; 0: none */
     int64_t probed_at;  /* when it began, once it succeeded */
     bool syncing;

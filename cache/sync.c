@@ -105,6 +105,20 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
         say_gone(a, f, m);
 }
 
+/* A listing may follow the load as long as the rows come one by one: behind a number left out there
+ * may be a UID whose row was lost, and it must not be listed too late. */
+static void load_passed(struct folder *f, const struct fetch_row *row)
+{
+    if (f->load_seq && row->seq != f->load_seq && row->seq != f->load_seq + 1)
+        f->load_gap = true;
+    if (!f->load_seq && f->sync_from == 1 && row->seq != 1)
+        f->load_gap = true;
+    if (f->load_gap || row->uid < f->load_upto)
+        return;
+    f->load_seq = row->seq;
+    f->load_upto = row->uid;
+}
+
 static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
                      const char *label, size_t label_len)
 {
@@ -119,15 +133,15 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     if (row->has & FETCH_DATE && !(m->flags & MSG_NAMED))
         m->date = row->date;
     if (row->has & FETCH_SIZE && !(m->flags & MSG_SIZED))
-        m->size = row->size;
+        m->size = row->size ? row->size : MSG_UNKNOWN_SIZE;
     if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
         msgtable_set_label(&f->msgs, m, label, label_len);
         m->flags |= MSG_NAMED;
     }
     if (row->has & FETCH_FLAGS)
         take_flags(a, f, m, row);
-    if (meta && f->loading && row->uid > f->load_upto)
-        f->load_upto = row->uid;
+    if (meta && f->loading)
+        load_passed(f, row);
 }
 
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
@@ -311,7 +325,9 @@ static void on_holes_done(struct op *op)
             for (uint64_t uid = f->holes.r[i].lo; uid <= f->holes.r[i].hi; uid++)
                 if (!msgtable_knows(&f->msgs, (uint32_t)uid)) {
                     log_info("%s: the server does not describe UID %u", f->wire, (uint32_t)uid);
-                    msgtable_add(&f->msgs, (uint32_t)uid);
+                    struct msg *m = msgtable_add(&f->msgs, (uint32_t)uid);
+                    if (m)
+                        m->size = MSG_UNKNOWN_SIZE;
                 }
         const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
         if (last && last->uid >= f->uidnext && last->uid < UINT32_MAX)
@@ -391,6 +407,8 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
         /* A load that broke off goes on where it was; holes are found by counting. */
         f->sync_from = f->load_upto < UINT32_MAX ? f->load_upto + 1 : f->load_upto;
         f->loading = s->exists > 0;
+        f->load_seq = 0;
+        f->load_gap = false;
         if (s->exists)
             f->todo |= SYNC_NEW;
         else if (f->msgs.live)

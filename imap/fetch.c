@@ -77,6 +77,7 @@ static void take_section(struct fetch_row *row, struct str key, const struct arg
         return;
     }
     row->body = bytes;
+    row->body_nil = v->type == ARG_NIL;
     row->body_window = window;
     row->body_off = off;
     row->has |= FETCH_BODY;

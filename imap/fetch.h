@@ -27,6 +27,7 @@ struct fetch_row {
     uint64_t modseq; /* RFC 7162 */
     struct str header;
     struct str body;
+    bool body_nil;     /* NIL instead of a string */
     bool body_window;  /* has <n>: a window; without it, the whole message */
     uint64_t body_off; /* that n */
 };

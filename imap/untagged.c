@@ -142,6 +142,9 @@ static void deliver_body(struct conn *c, const struct fetch_row *row)
             continue;
         if (row->body_window && row->body_off != op->off)
             continue;
+        /* NIL is how some say that a message cannot be had; behind its end it is no bytes. */
+        if (row->body_nil && op->off == 0)
+            continue;
         struct str bytes = row->body;
         if (!row->body_window) {
             size_t skip = op->off < bytes.n ? (size_t)op->off : bytes.n;
