@@ -109,15 +109,14 @@ def test_uids_unsorted(mini, mount_mini):
     """Rows may come in any order."""
     def shuffled(session, command):
         held = []
-        honest = mini.fetch_rows
-        mini.fetch_rows = lambda *a: held.insert(0, honest(*a)[0]) or []
-        command_reply, session.reply = session.reply, lambda *a: None
-        with mini.lock:
+        with mini.lock:  # other sessions must not see the changed row function
+            honest, mini.fetch_rows = mini.fetch_rows, lambda *a: held.insert(0, honest(*a)[0]) or []
+            reply, session.reply = session.reply, lambda *a: None
             session.execute(command)
-        mini.fetch_rows, session.reply = honest, command_reply
-        for row in held:
-            session.send(row)
-        session.reply('done')
+            mini.fetch_rows, session.reply = honest, reply
+            for row in held:
+                session.send(row)
+            session.reply('done')
         return True
     mini.on['UID FETCH'] = shuffled
     all_readable(mount_mini(mini, 'names=uid'))
