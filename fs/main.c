@@ -264,7 +264,7 @@ static int mount_account(struct options *o, struct fuse_args *args)
                  .password = password,
                  .auth = o->auth,
                  .timeout = (int)o->timeout * 1000,
-                 .connections = o->connections,
+                 .connections = (unsigned)o->connections,
                  .read_only = o->read_only},
         .mailbox = o->url.mailbox,
         .trash = o->trash,

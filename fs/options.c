@@ -50,8 +50,8 @@ static const struct fuse_opt table[] = {
     OPT("mark_seen", mark_seen),
     VALUE("passfile=%s", passfile), VALUE("passcmd=%s", passcmd), VALUE("tls=%s", tls),
     VALUE("cafile=%s", cafile), VALUE("fingerprint=%s", fingerprint), VALUE("auth=%s", auth),
-    VALUE("tunnel=%s", tunnel), VALUE("names=%s", names), VALUE("connections=%u", connections),
-    VALUE("timeout=%u", timeout), VALUE("trash=%s", trash), VALUE("cache=%s", cache_text),
+    VALUE("tunnel=%s", tunnel), VALUE("names=%s", names), VALUE("connections=%s", connections_text),
+    VALUE("timeout=%s", timeout_text), VALUE("trash=%s", trash), VALUE("cache=%s", cache_text),
     VALUE("prefetch=%s", prefetch_text), VALUE("uid=%s", uid_text), VALUE("gid=%s", gid_text),
     VALUE("umask=%s", umask_text),
     /* Seen here, and left for libfuse to see. */
@@ -128,9 +128,13 @@ static int bad(struct buf *why, const char *what)
 static int check_values(struct options *o, struct buf *why)
 {
     long n;
-    if (o->connections < 1 || o->connections > 20)
+    if (o->connections_text && parse_number(o->connections_text, 10, 20, &o->connections) != 0)
+        o->connections = 0;
+    if (o->timeout_text && parse_number(o->timeout_text, 10, 3600, &o->timeout) != 0)
+        o->timeout = 0;
+    if (o->connections < 1)
         return bad(why, "connections= is a number from 1 to 20");
-    if (o->timeout < 1 || o->timeout > 3600)
+    if (o->timeout < 1)
         return bad(why, "timeout= is a number of seconds from 1 to 3600");
     if (o->names && strcmp(o->names, "uid") != 0 && strcmp(o->names, "pretty") != 0)
         return bad(why, "names= is pretty or uid");
@@ -198,7 +202,7 @@ void options_free(struct options *o)
     char *strings[] = {o->source,    o->mountpoint,  o->passfile,      o->passcmd,  o->tls,
                        o->cafile,    o->fingerprint, o->auth,          o->tunnel,   o->names,
                        o->trash,     o->cache_text,  o->prefetch_text, o->uid_text, o->gid_text,
-                       o->umask_text};
+                       o->umask_text, o->connections_text, o->timeout_text};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     url_free(&o->url);

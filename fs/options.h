@@ -22,7 +22,8 @@ struct options {
     char *auth, *tunnel;
     char *names;
     bool names_uid;
-    unsigned connections, timeout; /* timeout in seconds */
+    char *connections_text, *timeout_text;
+    long connections, timeout; /* timeout in seconds */
     char *trash;
     int mark_seen;
     char *cache_text, *prefetch_text;

@@ -215,7 +215,6 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     c->selecting = NULL;
     int err = outcome_errno(r);
     if (err) {
-        log_info("cannot open mailbox %s: " STR_FMT, op->mailbox, STR_ARG(r->text));
         conn_forget_box(c);
         conn_finish(c, op, err);
         return;
@@ -256,6 +255,15 @@ static void take_work(struct conn *c)
 
 /* ---- receiving ---- */
 
+/* What cannot be forgiven: told where the session is being set up, else logged. */
+static int fault(struct conn *c, const char *what)
+{
+    c->fault = what;
+    if (c->serving)
+        log_error("the server sends %s", what);
+    return -EPROTO;
+}
+
 static void fill_reply(struct conn *c, const struct response *r)
 {
     buf_reset(&c->reply.text);
@@ -279,17 +287,15 @@ static int on_tagged(struct conn *c, const struct response *r)
     struct cmd *cmd = c->cmds;
     while (cmd && cmd->tag != tag)
         cmd = cmd->next;
-    if (!cmd) {
-        log_error("the server answers a command that was not sent");
-        return -EPROTO;
-    }
+    if (!cmd)
+        return fault(c, "an answer to a command that was not sent");
     struct op *op = cmd->op;
     int step = cmd->step;
     untagged_code(c, op, r);
     remove_cmd(c, cmd);
-    if (r->cond != COND_OK)
-        log_debug("%s: %s: " STR_FMT, op && op->mailbox ? op->mailbox : "-",
-                  op ? op_name(op) : "command", STR_ARG(r->text));
+    if (r->cond != COND_OK && op)
+        log_warn("%s%s%s refused by the server: " STR_FMT, op->mailbox ? op->mailbox : "",
+                 op->mailbox ? ": " : "", op_name(op), STR_ARG(r->text));
     if (op && step == STEP_SELECT)
         selected(c, op, r);
     else if (op)
@@ -303,16 +309,18 @@ static int on_response(struct conn *c, char *data, size_t len)
     struct response r;
     arena_reset(&c->arena);
     if (response_parse(&c->arena, data, len, &r) != 0) {
+        if (!c->greeted)
+            return fault(c, "something that is not an IMAP greeting");
         struct buf text = {0};
         log_escape(&text, data, len, 80);
         log_warn("passing over what cannot be understood: %s", buf_str(&text));
         buf_free(&text);
-        return c->greeted && *data == '*' ? 0 : -EPROTO;
+        return *data == '*' ? 0 : -EPROTO;
     }
     if (!c->greeted) {
         if (r.kind != RESP_UNTAGGED ||
             (r.cond != COND_OK && r.cond != COND_PREAUTH && r.cond != COND_BYE))
-            return -EPROTO;
+            return fault(c, "something that is not an IMAP greeting");
         c->greeted = true;
         c->greeting = r.cond;
         fill_reply(c, &r);
@@ -335,10 +343,8 @@ static int handle_input(struct conn *c)
         const char *why = "";
         char *data = c->in.data + c->in_at;
         enum parse_result p = frame_scan(&c->frame, data, c->in.len - c->in_at, &end, &why);
-        if (p == PARSE_BAD) {
-            log_error("the server sends %s", why);
-            return -EPROTO;
-        }
+        if (p == PARSE_BAD)
+            return fault(c, why);
         if (p == PARSE_MORE)
             break;
         c->in_at += end;

@@ -70,6 +70,7 @@ struct conn {
     size_t cmd_start;     /* in `out`, of the command being built */
     struct op *selecting; /* waits for its SELECT; nothing else is started meanwhile */
     struct reply reply;
+    const char *fault; /* what the server did that ended the session before login; or NULL */
     bool greeted;
     enum resp_cond greeting;
     bool bye;    /* the server said so */
@@ -88,6 +89,7 @@ struct conn {
     int64_t retry_at; /* no new attempt before */
     int64_t backoff;  /* ms */
     char cipher[80];
+    char caps_published[1024]; /* caps.text */
     char personal_published[256]; /* connection 0: `personal` of its first session */
 
     bool serving; /* logged in: conn_pump() also returns when woken */

@@ -180,7 +180,8 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
             remove_send(c, op);
         return;
     default:
-        conn_finish(c, op, err);
+        /* A level that exists only through its children is gone when the last of them is. */
+        conn_finish(c, op, op->noselect && err == -ENOENT ? 0 : err);
         return;
     }
 }

@@ -100,15 +100,30 @@ static bool usable_locked(const struct conn *c)
     return c->status != CONN_DOWN || clock_ms() >= c->retry_at;
 }
 
-/* Bodies keep off connection 0 while another can carry them. */
+/* Bodies keep off connection 0 while another can carry them: is up, or has not just failed. */
 static bool lane_ok_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
     if (!op_class(op)->body || c->index != 0)
         return true;
     for (unsigned i = 1; i < p->nconns; i++)
-        if (usable_locked(&p->conns[i]))
+        if (p->conns[i].status != CONN_DOWN || !p->conns[i].backoff)
             return false;
     return true;
+}
+
+/* What has waited so long for a connection that it must be answered now. */
+static struct op *take_expired_locked(struct pool *p)
+{
+    struct op *expired = NULL, *op, *tmp;
+    int64_t limit = clock_ms() - p->config->timeout;
+    DL_FOREACH_SAFE(p->queue, op, tmp)
+    {
+        if (op->submitted <= limit) {
+            DL_DELETE(p->queue, op);
+            DL_APPEND(expired, op);
+        }
+    }
+    return expired;
 }
 
 static bool has_selected_locked(const struct conn *c, const struct op *op)
@@ -326,6 +341,7 @@ void pool_status(struct pool *p, struct buf *out)
         commands += c->commands;
         connects += c->connects;
     }
+    buf_addf(out, "capabilities: %s\n", p->conns[0].caps_published);
     pthread_mutex_unlock(&p->lock);
     buf_addf(out,
              "operations waiting: %u\ncommands sent: %llu\nbytes received: %llu\n"
@@ -463,6 +479,7 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
         c->up_since = clock_ms();
         p->down_err = 0;
         snprintf(c->cipher, sizeof c->cipher, "%s", stream_cipher(c->stream));
+        memcpy(c->caps_published, c->caps.text, sizeof c->caps_published);
         if (first)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
     } else {
@@ -470,6 +487,7 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
         p->down_err = err;
         back_off_locked(c, err == -EACCES ? BACKOFF_DENIED : 0);
         if (others_alive_locked(p, c)) {
+            failed = take_expired_locked(p);
             wake_all_locked(p); /* go on with fewer */
         } else {
             failed = p->queue;

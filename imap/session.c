@@ -29,7 +29,8 @@ static int explain(struct session *s, int err, const char *during)
     else if (err == -ECONNRESET)
         buf_addf(s->why, "the server closed the connection %s", during);
     else if (err == -EPROTO)
-        buf_addf(s->why, "the server does not speak IMAP %s", during);
+        buf_addf(s->why, "the server sends %s %s",
+                 s->c->fault ? s->c->fault : "what is not IMAP", during);
     else
         buf_addf(s->why, "%s %s", strerror(-err), during);
     return err;
@@ -79,7 +80,7 @@ static int greeting(struct session *s)
     while (!c->greeted) {
         int err = conn_pump(c, s->deadline);
         if (err)
-            return explain(s, err, "before its greeting");
+            return explain(s, err, "when it should greet");
     }
     if (c->greeting == COND_BYE) {
         buf_addf(s->why, "the server refuses the connection: %s", buf_str(&c->reply.text));
@@ -322,6 +323,7 @@ static int open_once(struct session *s)
     c->frame = (struct frame){.max_line = LIMIT_LOGIN_LINE};
     c->caps = (struct caps){0};
     c->reply.tag = 0;
+    c->fault = NULL;
     c->greeted = c->bye = c->logout = c->serving = false;
     c->connects++;
 
