@@ -1,0 +1,220 @@
+/* One operation or several through a pool of one connection, against a server that plays a script.
+ * Include cmocka.h first. */
+#ifndef TESTS_UNIT_SCENE_H
+#define TESTS_UNIT_SCENE_H
+
+#include "imap/flags.h"
+#include "imap/mem.h"
+#include "imap/pool.h"
+#include "tests/unit/script.h"
+
+enum { MAX_OPS = 3 };
+
+struct want {
+    enum op_kind kind;
+    const char *mailbox; /* NULL: A, where the kind needs one */
+    const char *dest, *text, *spare;
+    uint32_t uid; /* 0: 5 */
+    uint64_t off;
+    uint32_t len;
+    uint32_t uidvalidity;
+    char delim;
+    bool noselect, mark_seen;
+
+    int err; /* positive */
+    uint32_t new_uid;
+    bool expunged;
+    const char *bytes; /* of on_bytes; NULL: it is not called */
+    const char *found; /* of a search */
+    const char *list;  /* of on_list */
+};
+
+struct scene {
+    const char *name;
+    struct want ops[MAX_OPS]; /* up to the first of kind OP_LIST without `list` */
+    int timeout;
+    bool read_only;
+    const char *events; /* what the cache hears; NULL: whatever */
+    const char *const steps[64];
+};
+
+struct run {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    unsigned done;
+    struct buf events; /* under lock */
+};
+
+/* What one operation brought. */
+struct result {
+    struct run *run;
+    struct op *op; /* once it is done */
+    struct buf bytes, list;
+    unsigned calls; /* of on_bytes */
+};
+
+static inline void on_done(struct op *op)
+{
+    struct result *r = op->ctx;
+    pthread_mutex_lock(&r->run->lock);
+    assert_null(r->op);
+    r->op = op;
+    r->run->done++;
+    pthread_cond_signal(&r->run->cond);
+    pthread_mutex_unlock(&r->run->lock);
+}
+
+static inline void on_bytes(struct op *op, struct str bytes)
+{
+    struct result *r = op->ctx;
+    r->calls++;
+    buf_add(&r->bytes, bytes.p, bytes.n);
+}
+
+static inline void on_list(struct op *op, struct str name, char delim, const struct arg *attrs)
+{
+    struct result *r = op->ctx;
+    (void)attrs;
+    buf_addf(&r->list, STR_FMT "%c ", STR_ARG(name), delim ? delim : '-');
+}
+
+static inline void on_row(void *ctx, const char *mailbox, uint32_t uidvalidity,
+                          const struct fetch_row *row)
+{
+    struct run *run = ctx;
+    struct buf flags = {0};
+    flags_text(row->flags, &flags);
+    pthread_mutex_lock(&run->lock);
+    buf_addf(&run->events, "%s/%u row %u %s; ", mailbox, uidvalidity, row->uid, buf_str(&flags));
+    pthread_mutex_unlock(&run->lock);
+    buf_free(&flags);
+}
+
+static inline void on_change(void *ctx, const char *mailbox, uint32_t uidvalidity, unsigned what)
+{
+    struct run *run = ctx;
+    pthread_mutex_lock(&run->lock);
+    buf_addf(&run->events, "%s/%u change %u; ", mailbox, uidvalidity, what);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static inline void on_batch(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct pool_events events = {.row = on_row, .changed = on_change, .batch = on_batch};
+
+static inline bool is_used(const struct want *w)
+{
+    return w->kind != OP_LIST || w->list;
+}
+
+static inline struct op *make_op(const struct want *w, struct result *r)
+{
+    struct op *op = op_new(w->kind,
+                           w->kind == OP_LIST ? NULL
+                           : w->mailbox       ? w->mailbox
+                                              : "A",
+                           w->uidvalidity);
+    op->dest = w->dest ? mem_strdup(w->dest) : NULL;
+    op->text = w->text ? mem_strdup(w->text) : NULL;
+    op->uid = w->uid ? w->uid : 5;
+    op->off = w->off;
+    op->len = w->len;
+    op->delim = w->delim;
+    op->noselect = w->noselect;
+    op->mark_seen = w->mark_seen;
+    if (w->spare)
+        assert_int_equal(uidset_parse(&op->spare, w->spare, strlen(w->spare)), 0);
+    op->on_list = on_list;
+    op->on_bytes = on_bytes;
+    op->done = on_done;
+    op->ctx = r;
+    return op;
+}
+
+static inline void check(const char *name, const struct want *w, struct result *r)
+{
+    struct op *op = r->op;
+    if (!op)
+        fail_msg("%s: %s is not done", name, "the operation");
+    struct buf found = {0};
+    uidset_text(&op->found, &found);
+    if (op->err != -w->err)
+        fail_msg("%s: error %d instead of %d", name, -op->err, w->err);
+    if (op->new_uid != w->new_uid || op->expunged != w->expunged)
+        fail_msg("%s: new UID %u, expunged %d", name, op->new_uid, op->expunged);
+    if (r->calls != (w->bytes ? 1 : 0) || (w->bytes && strcmp(buf_str(&r->bytes), w->bytes) != 0))
+        fail_msg("%s: %u times bytes: %s", name, r->calls, buf_str(&r->bytes));
+    if (w->found && strcmp(buf_str(&found), w->found) != 0)
+        fail_msg("%s: found %s", name, buf_str(&found));
+    if (w->list && strcmp(buf_str(&r->list), w->list) != 0)
+        fail_msg("%s: listed %s", name, buf_str(&r->list));
+    buf_free(&found);
+}
+
+static inline void wait_done(struct run *run, unsigned n)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SCRIPT_PATIENCE / 1000;
+    pthread_mutex_lock(&run->lock);
+    while (run->done < n && pthread_cond_timedwait(&run->cond, &run->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&run->lock);
+}
+
+static inline void play(const struct scene *s)
+{
+    struct script server;
+    struct buf why = {0};
+    struct run run = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    struct result results[MAX_OPS] = {0};
+    assert_true(script_start(&server, s->steps));
+    struct pool_config config = {
+        .host = "127.0.0.1",
+        .port = server.port,
+        .tls_mode = TLS_NONE,
+        .user = "user",
+        .password = "pass",
+        .timeout = s->timeout ? s->timeout : SCRIPT_PATIENCE,
+        .connections = 1,
+        .read_only = s->read_only,
+    };
+    struct pool *pool = pool_open(&config, &events, &run, &why);
+    unsigned n = 0;
+    for (; pool && n < MAX_OPS && is_used(&s->ops[n]); n++) {
+        results[n].run = &run;
+        pool_submit(pool, make_op(&s->ops[n], &results[n]));
+    }
+    wait_done(&run, n);
+    pool_close(pool);
+    script_end(&server);
+
+    if (server.error[0])
+        fail_msg("%s: %s", s->name, server.error);
+    if (!pool)
+        fail_msg("%s: %s", s->name, buf_str(&why));
+    for (unsigned i = 0; i < n; i++) {
+        check(s->name, &s->ops[i], &results[i]);
+        op_free(results[i].op);
+        buf_free(&results[i].bytes);
+        buf_free(&results[i].list);
+    }
+    if (s->events && strcmp(buf_str(&run.events), s->events) != 0)
+        fail_msg("%s: events %s", s->name, buf_str(&run.events));
+    buf_free(&run.events);
+    buf_free(&why);
+}
+
+/* The test of a table of scenes. */
+#define TEST(table)                                                                                \
+    static void test_##table(void **state)                                                         \
+    {                                                                                              \
+        (void)state;                                                                               \
+        for (size_t i = 0; i < sizeof(table) / sizeof *(table); i++)                               \
+            play(&(table)[i]);                                                                     \
+    }
+
+#endif
