@@ -137,8 +137,10 @@ static inline struct op *make_op(const struct want *w, struct result *r)
 static inline void check(const char *name, const struct want *w, struct result *r)
 {
     struct op *op = r->op;
-    if (!op)
-        fail_msg("%s: %s is not done", name, "the operation");
+    if (!op) {
+        fail_msg("%s: an operation is not done", name);
+        return;
+    }
     struct buf found = {0};
     uidset_text(&op->found, &found);
     if (op->err != -w->err)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "imap/buf.h"
 #include "imap/outcome.h"
 
 static const struct {
@@ -52,13 +53,12 @@ static void test_errno(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena a = {0};
+        struct buf line = {0};
         struct response r;
-        char line[128];
-        size_t n = strlen(rows[i].line);
-        memcpy(line, rows[i].line, n);
-        memcpy(line + n, "\r\n", 2);
-        assert_int_equal(response_parse(&a, line, n + 2, &r), 0);
+        buf_addf(&line, "%s\r\n", rows[i].line);
+        assert_int_equal(response_parse(&a, line.data, line.len, &r), 0);
         assert_int_equal(outcome_errno(&r), -rows[i].err);
+        buf_free(&line);
         arena_free(&a);
     }
 }
