@@ -33,6 +33,15 @@ struct waiter *waiters_take(struct waiter **list)
     return taken;
 }
 
+void waiters_move(struct waiter **to, struct waiter **from)
+{
+    while (*from) {
+        struct waiter *w = *from;
+        *from = w->next;
+        waiter_add(to, w);
+    }
+}
+
 void wake_all(struct waiter *list, int err)
 {
     while (list) {
@@ -93,14 +102,8 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
 {
     account_lock(a);
     struct folder *f = tree_path(a, path);
-    if (f) {
-        HASH_DELETE(by_id, a->by_id, a->root);
-        HASH_DELETE(by_id, a->by_id, f);
-        a->root->id = f->id;
-        f->id = ACCOUNT_ROOT;
-        HASH_ADD(by_id, a->by_id, id, sizeof f->id, f);
-        HASH_ADD(by_id, a->by_id, id, sizeof f->id, a->root);
-    }
+    if (f)
+        a->top = f;
     account_unlock(a);
     if (f)
         return 0;
@@ -108,8 +111,8 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
     return -ENOENT;
 }
 
-struct account *account_open(const struct account_config *config,
-                             const struct account_hooks *hooks, struct buf *why)
+struct account *account_open(const struct account_config *config, const struct account_hooks *hooks,
+                             struct buf *why)
 {
     static const struct pool_events events = {
         .row = sync_on_row, .changed = sync_on_change, .batch = sync_on_batch};
@@ -127,20 +130,36 @@ struct account *account_open(const struct account_config *config,
     }
     if (!err && config->mailbox)
         err = choose_root(a, config->mailbox, why);
+    if (!err && !account_has_trash(a)) {
+        buf_addf(why, "there is no folder for deleted mail (trash=%s)", config->trash);
+        err = -ENOENT;
+    }
     if (!err)
         return a;
-    account_close(a);
+    account_stop(a);
+    account_free(a);
     return NULL;
 }
 
-void account_close(struct account *a)
+void account_stop(struct account *a)
 {
-    pool_close(a->pool);
+    struct waiter *left = NULL;
+    if (a->pool)
+        pool_stop(a->pool);
+    account_lock(a);
     for (struct folder *f = a->by_id; f; f = f->by_id.next) {
-        wake_all(waiters_take(&f->sync_waiters), -ENOTCONN);
-        wake_all(waiters_take(&f->row_waiters), -ENOTCONN);
+        waiters_move(&left, &f->sync_waiters);
+        waiters_move(&left, &f->row_waiters);
     }
-    wake_all(waiters_take(&a->tree_waiters), -ENOTCONN);
+    waiters_move(&left, &a->tree_waiters);
+    waiters_move(&left, &a->orphans);
+    account_unlock(a);
+    wake_all(left, -ENOTCONN);
+}
+
+void account_free(struct account *a)
+{
+    pool_free(a->pool);
     bodies_free(a);
     moved_free(a);
     tree_free(a);

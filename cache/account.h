@@ -1,16 +1,16 @@
-/* What is known of one mail account, and how to learn or change the rest. The file system's only way
- * to mail.
+/* What is known of one mail account, and how to learn or change the rest. The file system's only
+ * way to mail.
  *
  * A question that what is known answers, is answered at once: 0 or -errno. Otherwise it returns
- * -EINPROGRESS, and the caller's waiter is woken exactly once when it is worth asking again (err 0),
- * or with the error that is the answer. A change returns -EINPROGRESS, and the waiter is woken with
- * its result. Waiters are woken on any thread, with no lock held, possibly before the function that
- * took them returned. All functions are thread-safe and none of them waits for the network, but
- * account_open() and account_close().
+ * -EINPROGRESS, and the caller's waiter is woken exactly once when it is worth asking again (err
+ * 0), or with the error that is the answer. A change returns -EINPROGRESS, and the waiter is woken
+ * with its result. Waiters are woken on any thread, with no lock held, possibly before the function
+ * that took them returned. All functions are thread-safe and none of them waits for the network,
+ * but account_open() and account_stop().
  *
  * Folders and messages are named by numbers that are never used twice in the life of a mount: a
- * folder by its id, a message by (generation, UID), where the generation stands for the folder under
- * one UIDVALIDITY. What is gone is simply not found (-ESTALE). */
+ * folder by its id, a message by (generation, UID), where the generation stands for the folder
+ * under one UIDVALIDITY. What is gone is simply not found (-ESTALE). */
 #ifndef CACHE_ACCOUNT_H
 #define CACHE_ACCOUNT_H
 
@@ -35,10 +35,10 @@ struct waiter {
 
 struct folder_info {
     uint32_t id;
-    uint32_t parent;   /* 0 for the root */
-    bool selectable;   /* can hold messages */
-    bool loaded;       /* all of them were listed once */
-    char name[256];    /* the file name */
+    uint32_t parent; /* 0 for the root */
+    bool selectable; /* can hold messages */
+    bool loaded;     /* all of them were listed once */
+    char name[256];  /* the file name */
 };
 
 struct msg_info {
@@ -55,8 +55,8 @@ struct msg_info {
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
  * put something into a queue. */
 struct account_hooks {
-    /* Makes the label of a message, at most `cap` bytes with its NUL, from its header fields; returns
-     * its length. Called without a lock. */
+    /* Makes the label of a message, at most `cap` bytes with its NUL, from its header fields;
+     * returns its length. Called without a lock. */
     size_t (*label)(const char *header, size_t len, char *out, size_t cap);
     /* A message is no longer to be seen in `m->folder`. */
     void (*msg_gone)(void *ctx, const struct msg_info *m);
@@ -76,12 +76,14 @@ struct account_config {
 };
 
 /* Connects, logs in and lists. On failure NULL, and `why` has one sentence. Strings of `config` are
- * borrowed until account_close(). */
-struct account *account_open(const struct account_config *config,
-                             const struct account_hooks *hooks, struct buf *why);
+ * borrowed until account_free(). */
+struct account *account_open(const struct account_config *config, const struct account_hooks *hooks,
+                             struct buf *why);
 
-/* Finishes what was accepted, logs out and frees. Waiters still waiting are woken with -ENOTCONN. */
-void account_close(struct account *a);
+/* Finishes the changes that were accepted and logs out. Waiters still waiting are woken with
+ * -ENOTCONN; what is known can still be asked for, until account_free(). */
+void account_stop(struct account *a);
+void account_free(struct account *a);
 
 /* Appends "key: value" lines for .imapfs/status. */
 void account_status(struct account *a, struct buf *out);
@@ -100,10 +102,14 @@ int account_child(struct account *a, uint32_t parent, const char *name, struct f
 /* All children known, in an array the caller frees. */
 int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n);
 
-/* The wire name, UIDVALIDITY (0: not known), number of messages and of unseen ones (once loaded), and
- * the special use (RFC 6154, "" if none) of a folder. */
+/* Is what the folder holds the same as at the last call for this folder? Only of loaded folders. */
+bool account_unchanged(struct account *a, uint32_t id);
+
+/* The wire name, UIDVALIDITY (0: not known), number of messages and of unseen ones (once loaded),
+ * and the special use (RFC 6154, "" if none) of a folder. */
 struct folder_detail {
-    char *mailbox; /* to free */
+    char *mailbox; /* to free; "" for the root */
+    bool selectable;
     uint32_t uidvalidity;
     size_t messages, unseen;
     char special_use[32];
@@ -113,17 +119,18 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
 
 /* ---- messages (sync.c) ---- */
 
-/* Makes sure that what is known of the folder's messages is not older than `since`. With `w` NULL it
- * only sees to it that this is under way. */
+/* Makes sure that what is known of the folder's messages is not older than `since`. With `w` NULL
+ * it only sees to it that this is under way. */
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w);
 
-/* Copies up to `max` messages with UIDs over `after`, in order of UID, to `out`, and their number to
- * `n`. While the folder is being loaded for the first time and none is there yet, -EINPROGRESS. */
+/* Copies up to `max` messages with UIDs over `after`, in order of UID, to `out`, and their number
+ * to `n`. While the folder is being loaded for the first time and none is there yet, -EINPROGRESS.
+ */
 int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w);
 
-/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not looked
- * at since `since` and the UID is not known, it is looked at first. */
+/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not
+ * looked at since `since` and the UID is not known, it is looked at first. */
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w);
 
@@ -142,7 +149,8 @@ int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
                  struct buf *out, struct waiter *w);
 
-/* Fetches header fields ("TO DATE") into `out`, which must stay until `w` is woken with the result. */
+/* Fetches header fields ("TO DATE") into `out`, which must stay until `w` is woken with the result.
+ */
 int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fields,
                    struct buf *out, struct waiter *w);
 

@@ -42,6 +42,7 @@ struct body {
     size_t window;
     uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
     bool forgotten;    /* dropped as soon as nothing is under way */
+    bool no_data;      /* the server had nothing to say of it, and it is being found out why */
     UT_hash_handle hh; /* in the order of use, oldest first */
 };
 
@@ -120,7 +121,7 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
         if (b == keep)
             continue;
         drop_chunks(a, b);
-        if (!b->fetches) {
+        if (!b->fetches && !b->no_data) {
             HASH_DEL(a->bodies, b);
             free(b);
         }
@@ -135,8 +136,7 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
 static struct fetch *fetch_at(struct body *b, uint64_t off)
 {
     struct fetch *f;
-    DL_FOREACH(b->fetches, f)
-    {
+    DL_FOREACH (b->fetches, f) {
         if (off >= f->off && off < f->off + f->len)
             return f;
     }
@@ -168,23 +168,22 @@ static void on_body_bytes(struct op *op, struct str bytes)
     f->got = bytes.n;
 }
 
-/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). Returns how
- * far the size was wrong: > 0 when the message is longer than was said. */
+/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). A window
+ * that comes short does not prove the end, since some servers cap windows; an empty one does.
+ * Returns how far the size was wrong: > 0 when the message is longer than was said. */
 static int learn_size(struct account *a, uint64_t n, const struct fetch *f)
 {
     struct folder *folder;
     struct msg *m = msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &folder);
-    if (!m || m->flags & MSG_SIZED)
+    if (!m)
         return 0;
     uint64_t was = m->size, end = f->off + f->got;
-    if (f->got < f->len) {
+    if (f->got == 0 && f->off < was) {
+        m->size = f->off;
+    } else if (f->got && f->got < f->len && end >= was) {
         m->size = end;
-        /* An empty window behind the end only says that the end is before it. */
-        if (f->got || f->off == 0)
-            m->flags |= MSG_SIZED;
-        else if (end > was)
-            m->size = was;
-    } else if (end >= was) {
+        m->flags |= MSG_SIZED;
+    } else if (f->got && end > was) {
         m->size = end + MSG_UNKNOWN_SIZE; /* there may be more: let readers ask */
     }
     if (m->size != was)
@@ -206,15 +205,21 @@ static void keep_bytes(struct account *a, struct body *b, struct fetch *f)
     DL_INSERT_INORDER(b->chunks, c, by_offset);
 }
 
-/* OK without data: gone, or a server that cannot send this one message. */
-static int no_data_errno(struct account *a, uint64_t n)
+/* OK without data: gone, moved by this mount meanwhile, or a server that cannot send this message.
+ * The first time the readers wait until it is known which; 0 when they are taken care of. */
+static int no_data(struct account *a, struct body *b, struct fetch *fetch)
 {
     struct folder *f;
-    if (!msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &f))
+    const struct msg *m = msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &f);
+    if (!m)
         return -ESTALE;
-    f->dirty |= CHANGE_EXPUNGE; /* the next look at the folder tells */
-    f->synced_at = 0;
-    return -EIO;
+    if (number(f->gen, m->uid) != b->number)
+        return 0; /* they ask again, in the new place */
+    b->no_data = !b->no_data;
+    if (!b->no_data)
+        return -EIO;
+    folder_recheck(a, f, m->uid, waiters_take(&fetch->waiters));
+    return 0;
 }
 
 static void on_body_done(struct op *op)
@@ -226,11 +231,13 @@ static void on_body_done(struct op *op)
     struct body *b = find_body(a, bo->number);
     int err = f->too_big ? -ENOMEM : op->err;
     if (err == -ENODATA)
-        err = no_data_errno(a, bo->number);
+        err = no_data(a, b, f);
+    else if (!err)
+        b->no_data = false;
     a->body_inflight -= f->len;
     DL_DELETE(b->fetches, f);
     int resized = 0;
-    if (!err) {
+    if (!err && !op->err) {
         resized = learn_size(a, bo->number, f);
         keep_bytes(a, b, f);
     } else {
@@ -275,6 +282,10 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
     for (struct chunk *c = b->chunks; c; c = c->next)
         if (c->off > off && c->off - off < len)
             len = (size_t)(c->off - off); /* not what is there already */
+    /* One byte more than ends where the message is said to end tells whether it does. */
+    const struct msg *m = msgtable_find(&folder->msgs, uid);
+    if (m && !(m->flags & MSG_SIZED) && off + len == m->size)
+        len++;
 
     struct fetch *f = mem_zalloc(sizeof *f);
     f->off = off;

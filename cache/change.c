@@ -3,6 +3,7 @@
 #include "cache/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "imap/log.h"
@@ -12,13 +13,46 @@
 struct change {
     struct account *a;
     struct waiter *w;
-    uint32_t gen, uid;   /* of the message */
-    uint32_t folder;     /* the folder to be changed */
-    uint32_t dest, dest_gen;
-    char *name;          /* what the user calls it from now on */
-    char *wire;          /* ... on the wire */
+    uint32_t gen, uid; /* of the message */
+    struct msg was;    /* ... as it was when the change was asked for, */
+    char *label;       /* ... with its label */
+    uint32_t folder;   /* the folder to be changed */
+    uint32_t dest;
+    char *name; /* what the user calls it from now on */
+    char *wire; /* ... on the wire */
     char delim;
 };
+
+/* A message with a change under way. A second one has to wait, or it would act on what the first is
+ * just taking away: an interrupted mv that is typed again must not copy twice. */
+struct pending {
+    uint64_t number; /* generation and UID */
+    UT_hash_handle hh;
+};
+
+static struct pending *find_pending(struct account *a, uint32_t gen, uint32_t uid)
+{
+    uint64_t number = (uint64_t)gen << 32 | uid;
+    struct pending *p;
+    HASH_FIND(hh, a->pending, &number, sizeof number, p);
+    return p;
+}
+
+static void pending_begin(struct account *a, uint32_t gen, uint32_t uid)
+{
+    struct pending *p = mem_zalloc(sizeof *p);
+    p->number = (uint64_t)gen << 32 | uid;
+    HASH_ADD(hh, a->pending, number, sizeof p->number, p);
+}
+
+static void pending_end(struct account *a, uint32_t gen, uint32_t uid)
+{
+    struct pending *p = find_pending(a, gen, uid);
+    if (!p)
+        return;
+    HASH_DEL(a->pending, p);
+    free(p);
+}
 
 static struct change *change_new(struct account *a, struct waiter *w)
 {
@@ -41,26 +75,41 @@ static struct op *change_op(struct change *c, enum op_kind kind, const struct fo
 static void change_end(struct change *c, struct op *op, int err)
 {
     c->w->wake(c->w, err);
+    free(c->label);
     free(c->name);
     free(c->wire);
     free(c);
     op_free(op);
 }
 
-/* The op of a message, prepared; NULL when it is gone. */
-static struct op *message_op(struct change *c, uint32_t gen, uint32_t uid, enum op_kind kind,
-                             void (*done)(struct op *))
+static void add_spare(struct op *op, const struct folder *f)
 {
-    struct folder *f;
-    const struct msg *m = msg_by_number(c->a, gen, uid, &f);
-    if (!m)
-        return NULL;
-    c->gen = f->gen;
-    c->uid = m->uid;
-    struct op *op = change_op(c, kind, f, done);
-    op->uid = m->uid;
     for (size_t i = 0; i < f->own_deleted.n; i++)
         uidset_add(&op->spare, f->own_deleted.r[i].lo, f->own_deleted.r[i].hi);
+}
+
+/* Finds a message that nothing else is being done to. */
+static int find_message(struct account *a, uint32_t gen, uint32_t uid, struct folder **f,
+                        struct msg **m)
+{
+    *m = msg_by_number(a, gen, uid, f);
+    if (!*m)
+        return -ESTALE;
+    return find_pending(a, (*f)->gen, (*m)->uid) ? -EBUSY : 0;
+}
+
+/* The operation of a change that takes the message away from where it is. */
+static struct op *message_op(struct change *c, struct folder *f, const struct msg *m,
+                             enum op_kind kind, void (*done)(struct op *))
+{
+    c->gen = f->gen;
+    c->uid = m->uid;
+    c->was = *m;
+    c->label = mem_strdup(msgtable_label(&f->msgs, m));
+    pending_begin(c->a, c->gen, c->uid);
+    struct op *op = change_op(c, kind, f, done);
+    op->uid = m->uid;
+    add_spare(op, f);
     return op;
 }
 
@@ -77,69 +126,96 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 /* ---- move ---- */
 
 /* Puts the moved message where it is now, if that folder is loaded and nothing is in doubt. */
-static void arrive(struct folder *d, const struct op *op, const struct msg *was, const char *label)
+static void arrive(struct change *c, struct folder *d, const struct folder *from,
+                   const struct op *op)
 {
+    struct account *a = c->a;
     bool sure = op->new_uid && d->loaded && op->new_uidvalidity == d->uidvalidity;
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
     if (!m) {
         d->synced_at = 0;
-        d->probe = 0; /* what was not there a moment ago may be there now */
+        memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
         return;
     }
-    m->date = was->date;
-    m->size = was->size;
-    /* Keywords are numbered by folder: they come with the next look. */
-    m->flags = was->flags & (FLAG_SYSTEM | MSG_NAMED | MSG_SIZED);
-    if (was->flags & MSG_KEYWORD_MASK)
-        d->dirty |= CHANGE_FLAGS;
-    msgtable_set_label(&d->msgs, m, label, strlen(label));
+    m->date = c->was.date;
+    m->size = c->was.size;
+    m->flags = c->was.flags & (FLAG_SYSTEM | MSG_NAMED | MSG_SIZED);
+    for (unsigned i = 0; from && i < MSG_KEYWORDS; i++) /* each folder numbers its keywords */
+        if (c->was.flags >> (MSG_KEYWORD_SHIFT + i) & 1)
+            m->flags |=
+                folder_keyword(d, (struct str){from->keywords[i], strlen(from->keywords[i])});
+    msgtable_set_label(&d->msgs, m, c->label, strlen(c->label));
+    d->version++;
     if (d->uidnext == op->new_uid)
         d->uidnext++;
+    /* Its own short name is nobody's alias any more. */
+    char own[32];
+    snprintf(own, sizeof own, "%u.eml", op->new_uid);
+    moved_forget_alias(a, d->gen, own);
+    a->hooks.entry_stale(a->hooks.ctx, folder_id(a, d), own);
 }
 
-static void moved_message(struct change *c, const struct op *op)
+/* The message is not where it was: gone, or flagged \Deleted where nothing more could be done. */
+static void leave(struct change *c, bool expunged)
 {
     struct account *a = c->a;
     struct folder *f = folder_by_gen(a, c->gen);
-    struct folder *d = folder_by_id(a, c->dest);
     struct msg *m = f ? msgtable_find(&f->msgs, c->uid) : NULL;
     if (!m)
         return;
-    struct msg was = *m;
-    char *label = mem_strdup(msgtable_label(&f->msgs, m));
-    if (d)
-        arrive(d, op, &was, label);
-    if (d && op->new_uid)
-        moved_note(a, c->gen, c->uid, d->gen, op->new_uid, c->name);
-    if (d && c->name)
-        a->hooks.entry_stale(a->hooks.ctx, d->id, c->name);
-    msg_drop(a, f, m);
-    free(label);
+    if (expunged) {
+        msg_drop(a, f, m);
+        return;
+    }
+    struct msg_info info;
+    msg_describe(a, f, m, &info);
+    m->flags |= FLAG_DELETED;
+    uidset_add(&f->own_deleted, c->uid, c->uid);
+    f->version++;
+    a->hooks.msg_gone(a->hooks.ctx, &info);
 }
 
 static void on_moved(struct op *op)
 {
     struct change *c = op->ctx;
-    account_lock(c->a);
+    struct account *a = c->a;
+    account_lock(a);
+    struct folder *d = folder_by_id(a, c->dest);
+    if (d)
+        d->arrivals--;
+    if (!op->err && d) {
+        arrive(c, d, folder_by_gen(a, c->gen), op);
+        if (op->new_uid)
+            moved_note(a, c->gen, c->uid, d->gen, op->new_uid, c->name);
+        if (c->name)
+            a->hooks.entry_stale(a->hooks.ctx, c->dest, c->name);
+    }
     if (!op->err)
-        moved_message(c, op);
-    check_stale(c->a, c->gen, op->err);
-    account_unlock(c->a);
+        leave(c, op->expunged);
+    pending_end(a, c->gen, c->uid);
+    check_stale(a, c->gen, op->err);
+    account_unlock(a);
     change_end(c, op, op->err);
 }
 
 static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct folder *d,
                        const char *name, struct waiter *w)
 {
+    struct folder *f;
+    struct msg *m;
+    int err = find_message(a, gen, uid, &f, &m);
+    if (err)
+        return err;
+    if (f == d)
+        return 0; /* an earlier call has moved it there */
+    if (d->removing)
+        return -EBUSY;
     struct change *c = change_new(a, w);
-    struct op *op = message_op(c, gen, uid, OP_MOVE, on_moved);
-    if (!op) {
-        free(c);
-        return -ESTALE;
-    }
-    c->dest = d->id;
+    struct op *op = message_op(c, f, m, OP_MOVE, on_moved);
+    c->dest = folder_id(a, d);
     c->name = name ? mem_strdup(name) : NULL;
     op->dest = mem_strdup(d->wire);
+    d->arrivals++;
     pool_submit(a->pool, op);
     return -EINPROGRESS;
 }
@@ -161,17 +237,9 @@ static void on_deleted(struct op *op)
     struct change *c = op->ctx;
     struct account *a = c->a;
     account_lock(a);
-    struct folder *f = folder_by_gen(a, c->gen);
-    struct msg *m = f ? msgtable_find(&f->msgs, c->uid) : NULL;
-    if (m && !op->err && op->expunged) {
-        msg_drop(a, f, m);
-    } else if (m && !op->err) {
-        struct msg_info info;
-        msg_describe(f, m, &info);
-        m->flags |= FLAG_DELETED;
-        uidset_add(&f->own_deleted, c->uid, c->uid);
-        a->hooks.msg_gone(a->hooks.ctx, &info);
-    }
+    if (!op->err)
+        leave(c, op->expunged);
+    pending_end(a, c->gen, c->uid);
     check_stale(a, c->gen, op->err);
     account_unlock(a);
     change_end(c, op, op->err);
@@ -193,25 +261,34 @@ static struct folder *trash_folder(struct account *a, int *err)
         f = tree_path(a, trash);
     }
     if (!f) {
-        log_error("there is no trash folder (-o trash=%s): nothing is deleted", trash);
-        *err = -ENOENT;
+        *err = -EIO; /* not ENOENT, which rm -f takes for success */
     }
     return f;
 }
 
+bool account_has_trash(struct account *a)
+{
+    int err;
+    account_lock(a);
+    trash_folder(a, &err);
+    account_unlock(a);
+    return err == 0;
+}
 int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter *w)
 {
     int err;
     struct folder *f;
+    struct msg *m;
     account_lock(a);
     struct folder *trash = trash_folder(a, &err);
-    if (!err && !msg_by_number(a, gen, uid, &f))
-        err = -ESTALE;
+    if (err)
+        log_error("there is no trash folder (-o trash=%s): nothing is deleted", a->config->trash);
+    if (!err)
+        err = find_message(a, gen, uid, &f, &m);
     if (!err && trash && trash != f) {
         err = submit_move(a, gen, uid, trash, NULL, w);
     } else if (!err) {
-        struct change *c = change_new(a, w);
-        pool_submit(a->pool, message_op(c, gen, uid, OP_DELETE, on_deleted));
+        pool_submit(a->pool, message_op(change_new(a, w), f, m, OP_DELETE, on_deleted));
         err = -EINPROGRESS;
     }
     account_unlock(a);
@@ -236,20 +313,21 @@ static void on_plain_done(struct op *op)
     change_end(c, op, op->err);
 }
 
-int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *text,
-                  struct waiter *w)
+int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *text, struct waiter *w)
 {
-    struct change *c = change_new(a, w);
+    struct folder *f;
     account_lock(a);
-    struct op *op = message_op(c, gen, uid, OP_STORE, on_plain_done);
-    if (op) {
+    const struct msg *m = msg_by_number(a, gen, uid, &f);
+    if (m) {
+        struct change *c = change_new(a, w);
+        c->gen = f->gen;
+        struct op *op = change_op(c, OP_STORE, f, on_plain_done);
+        op->uid = m->uid;
         op->text = mem_strdup(text);
         pool_submit(a->pool, op);
     }
     account_unlock(a);
-    if (!op)
-        free(c);
-    return op ? -EINPROGRESS : -ESTALE;
+    return m ? -EINPROGRESS : -ESTALE;
 }
 
 int account_quota(struct account *a, uint32_t folder, struct waiter *w)
@@ -310,8 +388,7 @@ int account_mkdir(struct account *a, uint32_t parent, const char *name, struct w
 /* The folders that this mount must never remove or rename. */
 static bool is_fixed(const struct account *a, const struct folder *f)
 {
-    return f == a->root || f->id == ACCOUNT_ROOT ||
-           (f->parent == a->root && strcmp(f->name, "INBOX") == 0);
+    return f == a->root || f == a->top || (f->parent == a->root && strcmp(f->name, "INBOX") == 0);
 }
 
 static void on_removed(struct op *op)
@@ -325,8 +402,10 @@ static void on_removed(struct op *op)
         a->tree_changes++;
     } else {
         a->tree_at = 0;
-        if (f)
+        if (f) {
             f->synced_at = 0;
+            f->removing = false;
+        }
     }
     struct waiter *orphans = waiters_take(&a->orphans);
     account_unlock(a);
@@ -345,14 +424,15 @@ int account_rmdir(struct account *a, uint32_t folder, struct waiter *w)
         err = -EPERM;
     } else if (f->children) {
         err = -ENOTEMPTY;
+    } else if (f->removing || f->arrivals) {
+        err = -EBUSY; /* a message is on its way into it */
     } else {
         struct change *c = change_new(a, w);
         c->folder = folder;
         struct op *op = change_op(c, OP_REMOVE, f, on_removed);
-        op->noselect = f->noselect;
         op->delim = f->delim;
-        for (size_t i = 0; i < f->own_deleted.n; i++)
-            uidset_add(&op->spare, f->own_deleted.r[i].lo, f->own_deleted.r[i].hi);
+        f->removing = true;
+        add_spare(op, f);
         pool_submit(a->pool, op);
     }
     account_unlock(a);

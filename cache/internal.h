@@ -11,8 +11,8 @@
 #include "imap/flags.h"
 #include "imap/op.h"
 
-/* What a message is said to hold, or to hold more than is known, while only reading it can tell: the
- * kernel asks for no byte beyond what it was told. */
+/* What a message is said to hold, or to hold more than is known, while only reading it can tell:
+ * the kernel asks for no byte beyond what it was told. */
 enum { MSG_UNKNOWN_SIZE = 64 * 1024 };
 
 /* What a sync still has to do; see sync.c. */
@@ -39,29 +39,41 @@ struct folder {
 
     struct msgtable msgs;
     char *keywords[MSG_KEYWORDS];
-    uint32_t uidvalidity; /* 0: not known yet */
-    uint32_t uidnext;     /* UIDs from here on are new */
-    uint64_t modseq;      /* flag changes up to here are known; 0: no CONDSTORE */
-    uint64_t modseq_next; /* ... once the running sync succeeds */
+    uint32_t uidvalidity;      /* 0: not known yet */
+    uint32_t uidnext;          /* UIDs from here on are new */
+    uint64_t modseq;           /* flag changes up to here are known; 0: no CONDSTORE */
+    uint64_t modseq_next;      /* ... once the running sync succeeds */
     struct uidset own_deleted; /* flagged \Deleted by this mount, not expunged */
     uint64_t quota_used, quota_limit;
 
-    bool loaded;       /* all messages were listed once */
+    uint64_t version;   /* counts what appears in the folder and what vanishes, folders too */
+    uint64_t shown;     /* ... as of the last account_unchanged() */
+    bool loaded;        /* all messages were listed once */
     uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
     uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
     bool load_gap;      /* a number was left out, so nothing more is certain before the end */
-    uint32_t probe;     /* the UID the running or last probe is about; 0: none */
-    int64_t probed_at;  /* when it began, once it succeeded */
+    uint32_t probe;     /* the UID that the running probe is about */
+    bool probe_seen;    /* ... and a row of it came */
+    struct {
+        uint32_t uid;
+        int64_t at; /* when the probe began */
+    } probed[8];    /* the last ones that succeeded */
+    unsigned nprobed;
     bool syncing;
-    bool loading; /* it is the first one of all messages */
-    bool probing; /* it is about one message */
-    unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
-    unsigned todo;     /* SYNC_... bits of the running sync */
+    bool loading;   /* it is the first one of all messages */
+    bool probing;   /* it is about one message */
+    unsigned dirty; /* CHANGE_... bits the server hinted at since the last look */
+    unsigned todo;  /* SYNC_... bits of the running sync */
     uint32_t sync_from;
-    uint32_t exists;   /* messages there according to the running sync */
+    uint32_t sync_uidnext; /* messages from here on may be newer than the answers of this sync */
+    unsigned sync_dirty;   /* what `dirty` was; given back when the sync fails */
+    uint32_t exists;       /* messages there according to the running sync */
     struct uidset holes;
     int64_t synced_at; /* when the last successful look began; 0: never */
     int64_t sync_began;
+    int64_t removed_at; /* when a message was last taken out of the table */
+    unsigned arrivals;  /* moves into this folder under way */
+    bool removing;      /* it is being deleted */
     struct waiter *sync_waiters;
     struct waiter *row_waiters; /* of a listing that overtook the load */
     bool hungry;                /* in account.hungry */
@@ -70,6 +82,7 @@ struct folder {
     UT_hash_handle by_id, by_gen, by_wire, by_name;
 };
 
+struct pending;
 struct body;
 struct alias;
 struct moved;
@@ -80,7 +93,8 @@ struct account {
     struct pool *pool;
     pthread_mutex_t lock;
 
-    struct folder *root;
+    struct folder *root; /* the account's top, which is no mailbox */
+    struct folder *top;  /* what the mount shows as its root; NULL once that is gone */
     struct folder *by_id, *by_gen, *by_wire, *by_name; /* uthash heads */
     size_t nfolders;
     uint32_t next_id;
@@ -94,7 +108,8 @@ struct account {
 
     struct body *bodies; /* see body.c */
     size_t body_bytes, body_inflight;
-    struct alias *aliases; /* see moved.c */
+    struct pending *pending; /* messages being moved or deleted; see change.c */
+    struct alias *aliases;   /* see moved.c */
     struct moved *moved;
 
     uint64_t n_loaded, n_reads, n_read_hits, n_fetches; /* counters for the status */
@@ -108,6 +123,7 @@ void account_unlock(struct account *a);
 /* Puts `w` (NULL allowed) on a list; wake_all() wakes a list that was taken off, lock not held. */
 void waiter_add(struct waiter **list, struct waiter *w);
 struct waiter *waiters_take(struct waiter **list);
+void waiters_move(struct waiter **to, struct waiter **from);
 void wake_all(struct waiter *list, int err);
 
 /* An operation for this account: `done` finds the account in op->ctx. */
@@ -116,6 +132,8 @@ struct op *account_op(struct account *a, enum op_kind kind, const char *mailbox,
 
 /* ---- tree.c ---- */
 
+/* The id by which the folder is known outside; the other way, NULL when there is none. */
+uint32_t folder_id(const struct account *a, const struct folder *f);
 struct folder *folder_by_id(struct account *a, uint32_t id);
 struct folder *folder_by_gen(struct account *a, uint32_t gen);
 struct folder *folder_by_wire(struct account *a, const char *wire);
@@ -142,7 +160,11 @@ void folder_renumber(struct account *a, struct folder *f);
 
 /* ---- sync.c ---- */
 
-void msg_describe(const struct folder *f, const struct msg *m, struct msg_info *out);
+void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
+                  struct msg_info *out);
+
+/* The bit of a keyword in this folder; 0 when there are more than there is room for. */
+uint32_t folder_keyword(struct folder *f, struct str name);
 
 /* May it be seen: there, and not flagged \Deleted? */
 bool msg_visible(const struct msg *m);
@@ -153,10 +175,19 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m);
 /* Forgets all messages; the folder must be loaded anew. */
 void folder_reset(struct account *a, struct folder *f);
 
+/* The server had nothing to say of this message: finds out whether it is gone, and wakes the
+ * waiters then. */
+void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters);
+
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
                  const struct fetch_row *row);
 void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
 void sync_on_batch(void *account);
+
+/* ---- change.c ---- */
+
+/* Is there a folder for deleted mail, if one is asked for? */
+bool account_has_trash(struct account *a);
 
 /* ---- body.c ---- */
 
@@ -169,6 +200,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
                 const char *name);
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
 uint32_t moved_alias(struct account *a, uint32_t gen, const char *name);
+void moved_forget_alias(struct account *a, uint32_t gen, const char *name);
 void moved_free(struct account *a);
 
 /* The message by number, moves followed; NULL when it is gone. */

@@ -1,5 +1,6 @@
 /* Where messages went that this mount moved: the kernel and open files still know them by their old
- * numbers, and the user by the name he gave them. Bounded; what falls out is found by its new name. */
+ * numbers, and the user by the name he gave them. Bounded; what falls out is found by its new name.
+ */
 #include "cache/internal.h"
 
 #include <stdlib.h>
@@ -96,6 +97,17 @@ uint32_t moved_alias(struct account *a, uint32_t gen, const char *name)
     HASH_FIND_STR(a->aliases, buf_str(&key), al);
     buf_free(&key);
     return al ? al->uid : 0;
+}
+
+void moved_forget_alias(struct account *a, uint32_t gen, const char *name)
+{
+    struct buf key = {0};
+    struct alias *al;
+    alias_key(&key, gen, name);
+    HASH_FIND_STR(a->aliases, buf_str(&key), al);
+    buf_free(&key);
+    if (al)
+        alias_drop(a, al);
 }
 
 void moved_free(struct account *a)

@@ -69,6 +69,14 @@ void msgtable_remove(struct msgtable *t, struct msg *m)
     t->live--;
 }
 
+void msgtable_revive(struct msgtable *t, struct msg *m)
+{
+    if (!(m->flags & MSG_GONE))
+        return;
+    *m = (struct msg){.uid = m->uid};
+    t->live++;
+}
+
 struct msg *msgtable_after(const struct msgtable *t, uint32_t uid)
 {
     if (uid == UINT32_MAX)

@@ -15,9 +15,10 @@ enum {
     MSG_KEYWORDS = 20,
 };
 #define MSG_KEYWORD_MASK (((1u << MSG_KEYWORDS) - 1) << MSG_KEYWORD_SHIFT)
-#define MSG_GONE  (1u << 31) /* expunged; the slot is kept so that a late answer cannot revive it */
-#define MSG_NAMED (1u << 30) /* its header came, so its name is final */
-#define MSG_SIZED (1u << 29) /* its size was measured, not just announced */
+#define MSG_GONE         (1u << 31) /* expunged; the slot is kept so that a late answer cannot revive it \
+                                     */
+#define MSG_NAMED (1u << 30)        /* its header came, so its name is final */
+#define MSG_SIZED (1u << 29)        /* its size was measured, not just announced */
 
 struct msg {
     int64_t date;  /* INTERNALDATE, seconds since the epoch */
@@ -31,7 +32,7 @@ struct msg {
 struct msgtable {
     struct msg *v; /* ascending UIDs, gone ones included */
     size_t n, cap;
-    size_t live; /* not gone */
+    size_t live;       /* not gone */
     struct buf labels; /* NUL-terminated strings; offset 0 is "" */
     size_t garbage;    /* bytes of labels that nobody refers to */
 };
@@ -47,6 +48,9 @@ struct msg *msgtable_add(struct msgtable *t, uint32_t uid);
 bool msgtable_knows(const struct msgtable *t, uint32_t uid);
 
 void msgtable_remove(struct msgtable *t, struct msg *m);
+
+/* It is there after all; all but its UID is forgotten. */
+void msgtable_revive(struct msgtable *t, struct msg *m);
 
 /* The first message with a UID over `uid` that is not gone; NULL at the end. */
 struct msg *msgtable_after(const struct msgtable *t, uint32_t uid);

@@ -1,10 +1,10 @@
 /* Keeps what is known of a folder's messages true to the server.
  *
- * A sync first looks (SELECT, or NOOP where the mailbox is selected already) and compares: UIDVALIDITY,
- * UIDNEXT, the number of messages, HIGHESTMODSEQ. From the difference follows what it asks for, one
- * step after the other: metadata of new messages, changed flags, which UIDs are left, metadata of UIDs
- * that came without. When nothing changed, the look is all. Rows come as events while a step runs and
- * are taken in whoever asked for them. */
+ * A sync first looks (SELECT, or NOOP where the mailbox is selected already) and compares:
+ * UIDVALIDITY, UIDNEXT, the number of messages, HIGHESTMODSEQ. From the difference follows what it
+ * asks for, one step after the other: metadata of new messages, changed flags, which UIDs are left,
+ * metadata of UIDs that came without. When nothing changed, the look is all. Rows come as events
+ * while a step runs and are taken in whoever asked for them. */
 #include "cache/internal.h"
 
 #include <errno.h>
@@ -23,9 +23,10 @@ bool msg_visible(const struct msg *m)
     return !(m->flags & (MSG_GONE | FLAG_DELETED));
 }
 
-void msg_describe(const struct folder *f, const struct msg *m, struct msg_info *out)
+void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
+                  struct msg_info *out)
 {
-    out->folder = f->id;
+    out->folder = folder_id(a, f);
     out->gen = f->gen;
     out->uid = m->uid;
     out->flags = m->flags & FLAG_SYSTEM;
@@ -35,10 +36,13 @@ void msg_describe(const struct folder *f, const struct msg *m, struct msg_info *
     snprintf(out->label, sizeof out->label, "%s", msgtable_label(&f->msgs, m));
 }
 
-static void say_gone(struct account *a, const struct folder *f, const struct msg *m)
+enum { PROBED = sizeof((struct folder *)NULL)->probed / sizeof *((struct folder *)NULL)->probed };
+
+static void say_gone(struct account *a, struct folder *f, const struct msg *m)
 {
     struct msg_info info;
-    msg_describe(f, m, &info);
+    f->version++;
+    msg_describe(a, f, m, &info);
     a->hooks.msg_gone(a->hooks.ctx, &info);
 }
 
@@ -48,6 +52,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
         say_gone(a, f, m);
     body_forget(a, f->gen, m->uid);
     msgtable_remove(&f->msgs, m);
+    f->removed_at = clock_ms();
 }
 
 void folder_reset(struct account *a, struct folder *f)
@@ -60,6 +65,7 @@ void folder_reset(struct account *a, struct folder *f)
     folder_renumber(a, f);
     f->loaded = false;
     f->load_upto = f->probe = 0;
+    memset(f->probed, 0, sizeof f->probed);
     f->uidvalidity = f->uidnext = 0;
     f->modseq = 0;
     f->synced_at = 0;
@@ -80,8 +86,7 @@ struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct 
 
 /* ---- rows ---- */
 
-/* The bit of a keyword in this folder; 0 when there are more than we have room for. */
-static uint32_t keyword_bit(struct folder *f, struct str name)
+uint32_t folder_keyword(struct folder *f, struct str name)
 {
     for (unsigned i = 0; i < MSG_KEYWORDS; i++) {
         if (!f->keywords[i])
@@ -98,11 +103,15 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
     uint32_t flags = row->flags;
     for (const struct arg *k = row->flag_list; k; k = k->next)
         if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n < 128)
-            flags |= keyword_bit(f, k->s);
+            flags |= folder_keyword(f, k->s);
     bool was_visible = msg_visible(m);
     m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
     if (was_visible && !msg_visible(m))
         say_gone(a, f, m);
+    else if (!was_visible && msg_visible(m))
+        f->version++;
+    if (msg_visible(m) && f->own_deleted.n)
+        uidset_remove(&f->own_deleted, m->uid); /* someone rescued it: it is mail again */
 }
 
 /* A listing may follow the load as long as the rows come one by one: behind a number left out there
@@ -123,6 +132,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
                      const char *label, size_t label_len)
 {
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE);
+    if (meta && row->uid == f->probe)
+        f->probe_seen = true;
     struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
     if (!m) {
         if (!meta && !msgtable_knows(&f->msgs, row->uid))
@@ -137,6 +148,7 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
         msgtable_set_label(&f->msgs, m, label, label_len);
         m->flags |= MSG_NAMED;
+        f->version++;
     }
     if (row->has & FETCH_FLAGS)
         take_flags(a, f, m, row);
@@ -189,10 +201,7 @@ void sync_on_batch(void *account)
     while (a->hungry) {
         struct folder *f = a->hungry;
         hungry_remove(a, f);
-        for (struct waiter *w = waiters_take(&f->row_waiters), *next; w; w = next) {
-            next = w->next;
-            waiter_add(&woken, w);
-        }
+        waiters_move(&woken, &f->row_waiters);
     }
     account_unlock(a);
     wake_all(woken, 0);
@@ -208,8 +217,11 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
     f->syncing = f->loading = false;
     f->todo = 0;
     uidset_free(&f->holes);
+    if (err)
+        f->dirty |= f->sync_dirty;
     if (!err && f->probing) {
-        f->probed_at = f->sync_began;
+        f->probed[f->nprobed % PROBED].uid = f->probe;
+        f->probed[f->nprobed++ % PROBED].at = f->sync_began;
     } else if (!err) {
         f->loaded = true;
         f->synced_at = f->sync_began;
@@ -217,10 +229,7 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
         msgtable_compact(&f->msgs);
     }
     struct waiter *woken = waiters_take(&f->sync_waiters);
-    for (struct waiter *w = waiters_take(&f->row_waiters), *next; w; w = next) {
-        next = w->next;
-        waiter_add(&woken, w);
-    }
+    waiters_move(&woken, &f->row_waiters);
     if (f->hungry)
         hungry_remove(a, f);
     return woken;
@@ -257,6 +266,7 @@ static void on_new_done(struct op *op)
         const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
         if (last && last->uid >= f->uidnext)
             f->uidnext = last->uid < UINT32_MAX ? last->uid + 1 : last->uid;
+        f->sync_uidnext = f->uidnext;
         /* Fewer rows than messages: some were expunged, or could not be shown. */
         if (f->msgs.live != f->exists)
             f->todo |= SYNC_UIDS;
@@ -272,21 +282,30 @@ static void on_rows_done(struct op *op)
     step_done(a, op, step_folder(a, op));
 }
 
+/* Not known, or just revived: nothing but its UID is known. */
+static bool is_hole(const struct folder *f, uint32_t uid)
+{
+    const struct msg *m = msgtable_find(&f->msgs, uid);
+    return m ? !(m->flags & MSG_NAMED) && !m->size : !msgtable_knows(&f->msgs, uid);
+}
+
 /* What is not among the UIDs is gone; what we never had a row for is a hole to be filled. */
 static void compare_uids(struct account *a, struct folder *f, const struct uidset *found)
 {
     for (size_t i = 0; i < f->msgs.n; i++) {
         struct msg *m = &f->msgs.v[i];
         /* What arrived after the question is not in the answer. */
-        if (!(m->flags & MSG_GONE) && (!f->uidnext || m->uid < f->uidnext) &&
+        if (!(m->flags & MSG_GONE) && (!f->sync_uidnext || m->uid < f->sync_uidnext) &&
             !uidset_has(found, m->uid))
             msg_drop(a, f, m);
+        else if (m->flags & MSG_GONE && f->removed_at < f->sync_began && uidset_has(found, m->uid))
+            msgtable_revive(&f->msgs, m); /* taken for gone on a server's word that it takes back */
     }
     uidset_free(&f->holes);
     size_t holes = 0;
     for (size_t i = 0; i < found->n && holes < LIMIT_HOLES; i++)
         for (uint64_t uid = found->r[i].lo; uid <= found->r[i].hi && holes < LIMIT_HOLES; uid++)
-            if (!msgtable_knows(&f->msgs, (uint32_t)uid)) {
+            if (is_hole(f, (uint32_t)uid)) {
                 uidset_add(&f->holes, (uint32_t)uid, (uint32_t)uid);
                 holes++;
             }
@@ -297,7 +316,8 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
 /* A server that answers "all there are" with billions is not believed. */
 static bool plausible(const struct folder *f, const struct uidset *found)
 {
-    return uidset_count(found) <= (uint64_t)f->exists + LIMIT_SEARCH_SLACK;
+    return uidset_count(found) <= (uint64_t)f->exists + LIMIT_SEARCH_SLACK &&
+           (found->n > 0 || f->exists == 0);
 }
 
 static void on_uids_done(struct op *op)
@@ -309,8 +329,20 @@ static void on_uids_done(struct op *op)
         if (plausible(f, &op->found))
             compare_uids(a, f, &op->found);
         else
-            log_warn("%s: the server claims more messages by SEARCH than by EXISTS", f->wire);
+            log_warn("%s: SEARCH and EXISTS disagree about what there is: not believed", f->wire);
     }
+    step_done(a, op, f);
+}
+
+/* A probe without a row: the message is not there, or not any more. */
+static void on_probe_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    struct msg *m = f ? msgtable_find(&f->msgs, f->probe) : NULL;
+    if (m && !op->err && !f->probe_seen)
+        msg_drop(a, f, m);
     step_done(a, op, f);
 }
 
@@ -323,11 +355,12 @@ static void on_holes_done(struct op *op)
     if (f && !op->err) {
         for (size_t i = 0; i < f->holes.n; i++)
             for (uint64_t uid = f->holes.r[i].lo; uid <= f->holes.r[i].hi; uid++)
-                if (!msgtable_knows(&f->msgs, (uint32_t)uid)) {
+                if (is_hole(f, (uint32_t)uid)) {
                     log_info("%s: the server does not describe UID %u", f->wire, (uint32_t)uid);
                     struct msg *m = msgtable_add(&f->msgs, (uint32_t)uid);
                     if (m)
                         m->size = MSG_UNKNOWN_SIZE;
+                    f->version++;
                 }
         const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
         if (last && last->uid >= f->uidnext && last->uid < UINT32_MAX)
@@ -377,7 +410,8 @@ static void sync_step(struct account *a, struct folder *f)
         f->todo &= ~(unsigned)SYNC_PROBE;
         struct buf uid = {0};
         buf_addf(&uid, "%u", f->probe);
-        sync_submit(a, f, OP_META, buf_steal(&uid), on_rows_done);
+        f->probe_seen = false;
+        sync_submit(a, f, OP_META, buf_steal(&uid), on_probe_done);
     } else {
         f->todo &= ~(unsigned)SYNC_HOLES;
         sync_submit(a, f, OP_META, holes_text(f), on_holes_done);
@@ -396,10 +430,12 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     f->uidvalidity = s->uidvalidity;
     f->exists = s->exists;
     f->modseq_next = s->fresh && s->modseq ? s->modseq : f->modseq;
-    unsigned dirty = f->dirty;
+    unsigned dirty = f->sync_dirty = f->dirty;
     f->dirty = 0;
+    f->sync_uidnext = f->uidnext;
     if (f->probing) {
         f->dirty = dirty;
+        f->sync_dirty = 0;
         f->todo |= s->exists ? SYNC_PROBE : 0;
         return;
     }
@@ -421,7 +457,7 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
         f->todo |= SYNC_NEW;
     if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE)
         f->todo |= SYNC_UIDS;
-    bool flags_changed = s->modseq && f->modseq ? s->fresh && s->modseq != f->modseq : s->fresh;
+    bool flags_changed = s->fresh && (!s->modseq || s->modseq != f->modseq);
     if ((flags_changed || dirty & CHANGE_FLAGS) && s->exists)
         f->todo |= SYNC_FLAGS;
 }
@@ -441,10 +477,8 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
 {
     f->syncing = true;
     f->probing = probe != 0;
-    if (probe) {
-        f->probe = probe;
-        f->probed_at = 0;
-    }
+    f->probe = probe;
+    f->sync_dirty = 0;
     f->todo = 0;
     f->sync_began = clock_ms();
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
@@ -486,10 +520,10 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
         for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
             if (!f->loaded && m->uid > f->load_upto)
                 break; /* met by a probe; those before it have not come yet */
-            if (!(m->flags & MSG_NAMED) && f->syncing)
+            if (!(m->flags & MSG_NAMED) && f->syncing && (!f->loaded || m->uid >= f->sync_from))
                 break; /* half a row, or one whose name is still on its way */
             if (msg_visible(m))
-                msg_describe(f, m, &out[(*n)++]);
+                msg_describe(a, f, m, &out[(*n)++]);
         }
         if (*n == 0 && !f->loaded && !f->noselect) {
             waiter_add(&f->row_waiters, w);
@@ -507,6 +541,14 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
     return result;
 }
 
+static bool was_probed(const struct folder *f, uint32_t uid, int64_t since)
+{
+    for (size_t i = 0; i < PROBED; i++)
+        if (f->probed[i].uid == uid && f->probed[i].at >= since)
+            return true;
+    return false;
+}
+
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w)
 {
@@ -518,11 +560,10 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
         result = -ESTALE;
     } else if (m && (m->flags & MSG_NAMED || !f->syncing)) {
         if (msg_visible(m)) {
-            msg_describe(f, m, out);
+            msg_describe(a, f, m, out);
             result = 0;
         }
-    } else if (!f->noselect &&
-               (f->loaded ? f->synced_at < since : f->probe != uid || f->probed_at < since)) {
+    } else if (!f->noselect && (f->loaded ? f->synced_at < since : !was_probed(f, uid, since))) {
         /* One message of a folder that nobody listed is asked for alone: the folder may be huge. */
         waiter_add(&f->sync_waiters, w);
         if (!f->syncing)
@@ -539,7 +580,7 @@ int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *
     account_lock(a);
     const struct msg *m = msg_by_number(a, gen, uid, &f);
     if (m)
-        msg_describe(f, m, out);
+        msg_describe(a, f, m, out);
     account_unlock(a);
     return m ? 0 : -ESTALE;
 }
@@ -569,4 +610,12 @@ int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out
     }
     account_unlock(a);
     return m ? 0 : -ESTALE;
+}
+
+void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters)
+{
+    waiters_move(&f->sync_waiters, &waiters);
+    f->dirty |= CHANGE_EXPUNGE;
+    if (!f->syncing)
+        sync_begin(a, f, f->loaded ? 0 : uid);
 }

@@ -14,9 +14,16 @@
 
 /* ---- one folder ---- */
 
+uint32_t folder_id(const struct account *a, const struct folder *f)
+{
+    return f == a->top ? ACCOUNT_ROOT : f->id;
+}
+
 struct folder *folder_by_id(struct account *a, uint32_t id)
 {
     struct folder *f;
+    if (id == ACCOUNT_ROOT)
+        return a->top;
     HASH_FIND(by_id, a->by_id, &id, sizeof id, f);
     return f;
 }
@@ -92,15 +99,17 @@ static struct folder *new_folder(struct account *a, struct folder *parent, const
         size_t base = name.len;
         /* Two wire names that show alike: the later one is told apart by a number. */
         for (unsigned i = 2; find_child(a, parent, buf_str(&name)); i++) {
-            name.len = base > 240 ? 240 : base;
-            buf_addf(&name, "~%u", i);
+            name.len = base > 230 ? 230 : base;
+            buf_addf(&name, "~%u", i < 10 ? i : a->next_id);
         }
         DL_APPEND(parent->children, f);
+        parent->version++;
     }
     f->wire = mem_strdup(wire);
     f->delim = delim;
     f->parent = parent;
     f->noselect = true;
+    f->version = 1;
     f->id = a->next_id++;
     set_name(a, f, buf_steal(&name));
     HASH_ADD(by_id, a->by_id, id, sizeof f->id, f);
@@ -122,6 +131,8 @@ static void free_folder(struct account *a, struct folder *f)
             break;
         }
     a->nfolders--;
+    if (a->top == f)
+        a->top = NULL;
     msgtable_clear(&f->msgs);
     uidset_free(&f->own_deleted);
     uidset_free(&f->holes);
@@ -135,16 +146,15 @@ static void free_folder(struct account *a, struct folder *f)
 
 int tree_init(struct account *a)
 {
-    a->next_id = ACCOUNT_ROOT;
-    a->root = new_folder(a, NULL, "", '\0');
+    a->next_id = ACCOUNT_ROOT + 1;
+    a->root = a->top = new_folder(a, NULL, "", '\0');
     return 0;
 }
 
 static void free_below(struct account *a, struct folder *f)
 {
     struct folder *child, *tmp;
-    DL_FOREACH_SAFE(f->children, child, tmp)
-    {
+    DL_FOREACH_SAFE (f->children, child, tmp) {
         free_below(a, child);
         DL_DELETE(f->children, child);
         free_folder(a, child);
@@ -160,22 +170,19 @@ void tree_free(struct account *a)
 /* Those who wait for a folder that is gone ask again, and are told so. */
 static void dismiss_waiters(struct account *a, struct folder *f)
 {
-    struct waiter **lists[] = {&f->sync_waiters, &f->row_waiters};
-    for (size_t i = 0; i < 2; i++)
-        for (struct waiter *w = waiters_take(lists[i]), *next; w; w = next) {
-            next = w->next;
-            waiter_add(&a->orphans, w);
-        }
+    waiters_move(&a->orphans, &f->sync_waiters);
+    waiters_move(&a->orphans, &f->row_waiters);
 }
 
 void tree_remove(struct account *a, struct folder *f)
 {
     struct folder *child, *tmp;
-    DL_FOREACH_SAFE(f->children, child, tmp)
-    tree_remove(a, child);
+    DL_FOREACH_SAFE (f->children, child, tmp)
+        tree_remove(a, child);
     dismiss_waiters(a, f);
-    a->hooks.entry_stale(a->hooks.ctx, f->parent->id, f->name);
+    a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->name);
     DL_DELETE(f->parent->children, f);
+    f->parent->version++;
     free_folder(a, f);
 }
 
@@ -268,13 +275,20 @@ static struct folder *plant(struct account *a, const char *wire, char delim)
 static void sweep(struct account *a, struct folder *parent)
 {
     struct folder *f, *tmp;
-    DL_FOREACH_SAFE(parent->children, f, tmp)
-    {
+    DL_FOREACH_SAFE (parent->children, f, tmp) {
         if (f->seen)
             sweep(a, f);
         else
             tree_remove(a, f);
     }
+}
+
+static unsigned levels(const char *wire, char delim)
+{
+    unsigned n = 1;
+    for (; delim && *wire; wire++)
+        n += *wire == delim;
+    return n;
 }
 
 static void apply_listing(struct account *a, const struct listing *l)
@@ -283,7 +297,8 @@ static void apply_listing(struct account *a, const struct listing *l)
         f->seen = false;
     for (size_t i = 0; i < l->n; i++) {
         const struct listed *row = &l->v[i];
-        if (!*row->wire)
+        if (!*row->wire || levels(row->wire, row->delim) > LIMIT_LEVELS ||
+            a->nfolders >= LIMIT_MAILBOXES)
             continue;
         struct folder *f = plant(a, row->wire, row->delim);
         f->noselect = row->noselect;
@@ -314,6 +329,10 @@ static void on_list_done(struct op *op)
     struct waiter *woken = NULL, *orphans = NULL;
     account_lock(a);
     a->listing = false;
+    if (!op->err && l->n == 0 && a->nfolders > 1) {
+        log_warn("the server lists no mailbox at all: not believed");
+        op->err = -EIO;
+    }
     if (!op->err && l->changes != a->tree_changes) {
         ask_listing(a); /* it may be from before our own change: ask again */
     } else {
@@ -358,10 +377,11 @@ int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
 
 /* ---- looking ---- */
 
-static void describe(const struct folder *f, struct folder_info *out)
+static void describe(const struct account *a, const struct folder *f, struct folder_info *out)
 {
-    *out = (struct folder_info){.id = f->id,
-                                .parent = f->parent ? f->parent->id : 0,
+    bool top = f == a->top || !f->parent;
+    *out = (struct folder_info){.id = folder_id(a, f),
+                                .parent = top ? 0 : folder_id(a, f->parent),
                                 .selectable = !f->noselect,
                                 .loaded = f->loaded};
     snprintf(out->name, sizeof out->name, "%s", f->name);
@@ -372,7 +392,7 @@ int account_folder(struct account *a, uint32_t id, struct folder_info *out)
     account_lock(a);
     struct folder *f = folder_by_id(a, id);
     if (f)
-        describe(f, out);
+        describe(a, f, out);
     account_unlock(a);
     return f ? 0 : -ESTALE;
 }
@@ -383,7 +403,7 @@ int account_child(struct account *a, uint32_t parent, const char *name, struct f
     struct folder *p = folder_by_id(a, parent);
     struct folder *f = p ? find_child(a, p, name) : NULL;
     if (f)
-        describe(f, out);
+        describe(a, f, out);
     account_unlock(a);
     return f ? 0 : p ? -ENOENT : -ESTALE;
 }
@@ -398,8 +418,8 @@ int account_children(struct account *a, uint32_t parent, struct folder_info **li
         size_t count = 0;
         DL_COUNT(p->children, f, count);
         *list = mem_alloc(count * sizeof **list);
-        DL_FOREACH(p->children, f)
-        describe(f, &(*list)[(*n)++]);
+        DL_FOREACH (p->children, f)
+            describe(a, f, &(*list)[(*n)++]);
     }
     account_unlock(a);
     return p ? 0 : -ESTALE;
@@ -413,6 +433,7 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
     if (f) {
         out->mailbox = mem_strdup(f->wire);
         out->uidvalidity = f->uidvalidity;
+        out->selectable = !f->noselect;
         memcpy(out->special_use, f->special_use, sizeof out->special_use);
         out->quota_used = f->quota_used;
         out->quota_limit = f->quota_limit;
@@ -425,6 +446,17 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
     }
     account_unlock(a);
     return f ? 0 : -ESTALE;
+}
+
+bool account_unchanged(struct account *a, uint32_t id)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, id);
+    bool same = f && f->shown == f->version;
+    if (f)
+        f->shown = f->version;
+    account_unlock(a);
+    return same;
 }
 
 struct folder *tree_path(struct account *a, const char *path)
@@ -456,7 +488,16 @@ int tree_child_wire(struct account *a, const struct folder *parent, const char *
                  pool_namespace(a->pool));
         return -EPERM;
     }
+    size_t at = wire->len;
     int err = mboxname_wire(name, delim, false, wire);
+    if (!err) {
+        /* What would be shown under another name cannot be made under this one. */
+        struct buf shown = {0};
+        mboxname_show(wire->data + at, wire->len - at, false, &shown);
+        if (strcmp(buf_str(&shown), name) != 0)
+            err = -EINVAL;
+        buf_free(&shown);
+    }
     if (err == -EINVAL && delim && strchr(name, delim))
         log_info("a folder name cannot hold '%c' on this server: it separates the levels", delim);
     return err;
@@ -466,8 +507,7 @@ static void rename_wire(struct account *a, struct folder *f, const char *wire)
 {
     size_t old = strlen(f->wire);
     struct folder *child;
-    DL_FOREACH(f->children, child)
-    {
+    DL_FOREACH (f->children, child) {
         struct buf below = {0};
         buf_adds(&below, wire);
         buf_adds(&below, child->wire + old);
@@ -483,8 +523,10 @@ static void rename_wire(struct account *a, struct folder *f, const char *wire)
 void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire)
 {
     struct buf name = {0};
-    a->hooks.entry_stale(a->hooks.ctx, f->parent->id, f->name);
+    a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->name);
     DL_DELETE(f->parent->children, f);
+    f->parent->version++;
+    parent->version++;
     rename_wire(a, f, wire);
     show_name(wire, f->delim, parent == a->root, &name);
     f->parent = parent;

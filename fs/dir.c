@@ -9,7 +9,8 @@
 #include "imap/mem.h"
 
 /* Offsets in a directory: where the next entry is found. Folders are numbered as they were when the
- * directory was opened; a message's is its UID, so that what comes and goes meanwhile moves nothing. */
+ * directory was opened; a message's is its UID, so that what comes and goes meanwhile moves
+ * nothing. */
 enum { OFF_DOT = 1, OFF_DOTDOT = 2, OFF_FOLDERS = 3 };
 #define OFF_MESSAGES ((off_t)1 << 33)
 
@@ -25,8 +26,8 @@ struct dir {
 
 static void opendir_control(struct request *r)
 {
-    r->dir = mem_zalloc(sizeof(struct dir));
-    r->fi.fh = (uintptr_t)r->dir;
+    r->opened = mem_zalloc(sizeof(struct dir));
+    r->fi.fh = (uintptr_t)r->opened;
     request_open(r);
 }
 
@@ -74,8 +75,14 @@ static void opendir_step(struct request *r)
     if (count)
         memcpy(d->folders, list, count * sizeof *list);
     free(list);
-    r->dir = d;
+    r->opened = d;
     r->fi.fh = (uintptr_t)d;
+    /* The kernel keeps what it reads of a folder that is known whole, until something changes. */
+    struct folder_info info;
+    if (account_folder(a, n.id, &info) == 0 && (info.loaded || !info.selectable)) {
+        r->fi.cache_readdir = 1;
+        r->fi.keep_cache = account_unchanged(a, n.id);
+    }
     request_open(r);
 }
 
@@ -162,10 +169,12 @@ static int add_messages(struct request *r, uint32_t folder)
 {
     struct msg_info *batch = mem_alloc(BATCH * sizeof *batch);
     size_t n = 0;
+    bool waits;
     int err;
     do {
         /* Only an empty-handed reader waits; one that has entries takes them to the user. */
         struct waiter *w = r->out.len ? NULL : &r->w;
+        waits = w != NULL;
         err = account_list(r->fs->account, folder, (uint32_t)(r->off - OFF_MESSAGES), batch, BATCH,
                            &n, w);
         for (size_t i = 0; i < n && !err; i++)
@@ -173,9 +182,8 @@ static int add_messages(struct request *r, uint32_t folder)
                 n = 0; /* full */
     } while (!err && n > 0);
     free(batch);
-    if (err == -EINPROGRESS && r->out.len)
-        err = 0;
-    return err;
+    /* While it waits, the request is another thread's, and may have ended already. */
+    return err == -EINPROGRESS && !waits ? 0 : err;
 }
 
 static void add_control(struct request *r)

@@ -67,6 +67,29 @@ void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st)
     st->st_ino = ino;
 }
 
+int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st)
+{
+    struct node n = node_of(ino);
+    struct msg_info m;
+    struct folder_info f;
+    int err = 0;
+    switch (n.kind) {
+    case NODE_FOLDER:
+        err = account_folder(fs->account, n.id, &f);
+        attr_folder(fs, n.id, st);
+        break;
+    case NODE_MESSAGE:
+        err = account_msg(fs->account, n.id, n.uid, &m);
+        if (!err)
+            attr_message(fs, &m, ino, st);
+        break;
+    default:
+        attr_control(fs, ino, st);
+        break;
+    }
+    return err;
+}
+
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256])
 {
     if (fs->opt->names_uid || !m->named)

@@ -39,8 +39,8 @@ enum node_kind { NODE_FOLDER, NODE_MESSAGE, NODE_CONTROL, NODE_STATUS };
 
 struct node {
     enum node_kind kind;
-    uint32_t id;       /* of a folder; the generation of a message */
-    uint32_t uid;      /* of a message */
+    uint32_t id;  /* of a folder; the generation of a message */
+    uint32_t uid; /* of a message */
 };
 
 struct node node_of(fuse_ino_t ino);
@@ -51,6 +51,9 @@ fuse_ino_t ino_message(uint32_t gen, uint32_t uid);
 void attr_folder(const struct fs *fs, uint32_t id, struct stat *st);
 void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
 void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st);
+
+/* The attributes of whatever `ino` stands for, as far as is known: 0 or -ESTALE. */
+int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st);
 
 /* The name under which the message is listed; returns its length. */
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256]);

@@ -1,4 +1,5 @@
-/* The text of header fields as a person would read it (RFC 5322 section 2.2, RFC 2047), by GMime. */
+/* The text of header fields as a person would read it (RFC 5322 section 2.2, RFC 2047), by GMime.
+ */
 #ifndef FS_HEADER_H
 #define FS_HEADER_H
 

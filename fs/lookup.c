@@ -23,18 +23,28 @@ static bool is_name_of(const struct fs *fs, const char *name, struct found *out)
     return strcmp(name, full) == 0;
 }
 
-static int find_message(struct request *r, uint32_t folder, const char *name, struct found *out)
+static int find_uid(struct request *r, uint32_t folder, uint32_t uid, struct found *out)
 {
-    uint32_t uid = account_alias(r->fs->account, folder, name);
-    bool alias = uid != 0;
-    if (!alias && !name_parse_uid(name, &uid))
-        return -ENOENT;
-    int err = account_find(r->fs->account, folder, uid, r->began - STALE_MESSAGES, &out->msg, &r->w);
-    if (err)
-        return err;
     out->kind = NODE_MESSAGE;
     out->listed = false;
-    return alias || is_name_of(r->fs, name, out) ? 0 : -ENOENT;
+    return account_find(r->fs->account, folder, uid, r->began - STALE_MESSAGES, &out->msg, &r->w);
+}
+
+/* A message by its own name, else by the name that it was given when it was moved here. In this
+ * order: a name that readdir shows must never stand for another message. */
+static int find_message(struct request *r, uint32_t folder, const char *name, struct found *out)
+{
+    uint32_t uid;
+    if (name_parse_uid(name, &uid)) {
+        int err = find_uid(r, folder, uid, out);
+        if (!err && is_name_of(r->fs, name, out))
+            return 0;
+        if (err && err != -ENOENT)
+            return err;
+    }
+    out->listed = false;
+    uid = account_alias(r->fs->account, folder, name);
+    return uid ? find_uid(r, folder, uid, out) : -ENOENT;
 }
 
 static int find_hidden(fuse_ino_t parent, const char *name, struct found *out)

@@ -11,8 +11,8 @@ struct found {
     bool listed;               /* `name` is the name that readdir shows, and so stays */
 };
 
-/* Looks `name` up in the directory `parent`. 0, -ENOENT, -ESTALE, -ENOTDIR, or -EINPROGRESS: then the
- * request runs again and looks again. */
+/* Looks `name` up in the directory `parent`. 0, -ENOENT, -ESTALE, -ENOTDIR, or -EINPROGRESS: then
+ * the request runs again and looks again. */
 int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out);
 
 /* Fills in what a lookup answers. */

@@ -1,7 +1,9 @@
 /* From the command line to a mounted account and back. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fuse_log.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,21 @@ static int complain(struct buf *why)
 
 /* ---- the mount point ---- */
 
+/* Is the field at `p` of mountinfo, where white space is written \040 and so on, this path? */
+static bool same_path(const char *p, const char *path)
+{
+    for (; *path; path++) {
+        unsigned char c = (unsigned char)*p++;
+        if (c == '\\' && strspn(p, "01234567") >= 3) {
+            c = (unsigned char)((p[0] - '0') << 6 | (p[1] - '0') << 3 | (p[2] - '0'));
+            p += 3;
+        }
+        if (c != (unsigned char)*path)
+            return false;
+    }
+    return *p == ' ';
+}
+
 /* Is `path` itself a mount point, by the kernel's own table? */
 static bool is_mounted(const char *path)
 {
@@ -37,12 +54,11 @@ static bool is_mounted(const char *path)
     char *line = NULL;
     size_t cap = 0;
     bool found = false;
-    size_t n = strlen(path);
     while (f && !found && getline(&line, &cap, f) > 0) {
         const char *p = line;
         for (int i = 0; i < 4 && p; i++)
             p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL;
-        found = p && strncmp(p, path, n) == 0 && p[n] == ' ';
+        found = p && same_path(p, path);
     }
     free(line);
     if (f)
@@ -53,7 +69,7 @@ static bool is_mounted(const char *path)
 /* Makes the mount point absolute and sees to it that something can be mounted there. */
 static int check_mountpoint(struct options *o, struct buf *why)
 {
-    struct stat st;
+    struct stat st = {0};
     char *path = realpath(o->mountpoint, NULL);
     int err = path && stat(path, &st) == 0 ? 0 : -errno;
     if (err == -ENOTCONN) {
@@ -79,7 +95,8 @@ static int check_mountpoint(struct options *o, struct buf *why)
 /* ---- going to the background ---- */
 
 /* The process that the user started waits until its child has mounted, or has said why not; so what
- * is wrong still appears on the terminal. Returns in the child, with the descriptor to report to. */
+ * is wrong still appears on the terminal. Returns in the child, with the descriptor to report to.
+ */
 static int go_background(void)
 {
     int ready[2];
@@ -99,18 +116,20 @@ static int go_background(void)
     return ready[1];
 }
 
-static void detach(int ready)
+/* 0, or -EPIPE when whoever asked for the mount has gone away meanwhile (Ctrl-C). */
+static int detach(int ready)
 {
     char ok = 0;
+    if (write(ready, &ok, 1) != 1)
+        return -EPIPE;
+    close(ready);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     log_to_syslog();
     if (chdir("/") != 0)
         log_warn("cannot leave the current directory: %s", strerror(errno));
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
-    if (write(ready, &ok, 1) != 1)
-        log_warn("nobody waited for the mount");
-    close(ready);
+    return 0;
 }
 
 /* ---- the account's side ---- */
@@ -144,23 +163,77 @@ static enum tls_mode tls_mode(const struct options *o)
 
 /* ---- mounted ---- */
 
-static int serve(struct fs *fs, struct fuse_session *se, int ready)
+/* FUSE's loop has a thread of its own, so that it goes on answering the kernel while the rest is
+ * taken down: a thread that tells the kernel something may wait for a call to be answered. */
+struct loop {
+    struct fuse_session *se;
+    pthread_t main;
+    int err;
+};
+
+enum { WAKE_SIGNAL = SIGUSR1 };
+
+static void ignore_signal(int sig)
 {
-    struct fuse_loop_config *loop = fuse_loop_cfg_create();
-    fuse_loop_cfg_set_clone_fd(loop, 0);
-    fuse_loop_cfg_set_max_threads(loop, 8);
-    int err = notifier_start(fs->notifier, se);
-    if (!err) {
-        if (ready >= 0)
-            detach(ready);
-        else
-            log_info("mounted %s on %s", fs->opt->source, fs->opt->mountpoint);
-        err = fuse_session_loop_mt(se, loop);
-        /* A signal is how a mount is asked to end; the loop returns its number. */
-        err = err > 0 ? 0 : err;
+    (void)sig;
+}
+
+static void *loop_main(void *arg)
+{
+    struct loop *l = arg;
+    sigset_t wake;
+    sigemptyset(&wake);
+    sigaddset(&wake, WAKE_SIGNAL); /* how end_loop() gets it out of a wait */
+    pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    fuse_loop_cfg_set_clone_fd(config, 0);
+    fuse_loop_cfg_set_max_threads(config, 8);
+    l->err = fuse_session_loop_mt(l->se, config);
+    fuse_loop_cfg_destroy(config);
+    pthread_kill(l->main, SIGTERM); /* unmounted: that is for main to know */
+    return NULL;
+}
+
+static void end_loop(struct fuse_session *se, pthread_t thread)
+{
+    fuse_session_exit(se);
+    for (;;) {
+        /* Again and again, as the signal may come right before it waits. */
+        struct timespec soon;
+        clock_gettime(CLOCK_REALTIME, &soon);
+        soon.tv_nsec += 20 * 1000000;
+        if (soon.tv_nsec >= 1000000000) {
+            soon.tv_sec++;
+            soon.tv_nsec -= 1000000000;
+        }
+        if (pthread_timedjoin_np(thread, NULL, &soon) == 0)
+            return;
+        pthread_kill(thread, WAKE_SIGNAL);
     }
-    fuse_loop_cfg_destroy(loop);
-    return err;
+}
+
+/* Serves until it is unmounted or told to end; then finishes what was accepted. */
+static int serve(struct fs *fs, struct fuse_session *se, const sigset_t *ends, int ready)
+{
+    struct loop loop = {.se = se, .main = pthread_self()};
+    pthread_t thread;
+    int err = notifier_start(fs->notifier, se);
+    if (!err)
+        err = -pthread_create(&thread, NULL, loop_main, &loop);
+    if (err)
+        return err;
+    if (ready >= 0)
+        err = detach(ready);
+    else
+        log_info("mounted %s on %s", fs->opt->source, fs->opt->mountpoint);
+    int sig;
+    if (!err)
+        sigwait(ends, &sig);
+    requests_close(fs->requests);
+    account_stop(fs->account);
+    notifier_stop(fs->notifier);
+    end_loop(se, thread);
+    return err ? err : loop.err < 0 ? loop.err : 0;
 }
 
 /* Connects, mounts, serves and takes down again. */
@@ -172,41 +245,38 @@ static int run(struct fs *fs, struct account_config *config, struct fuse_session
                                         .msg_size = on_msg_size,
                                         .entry_stale = on_entry_stale,
                                         .ctx = fs};
-    /* Signals are for the main thread, which waits for them; no other may be interrupted. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     fs->account = account_open(config, &hooks, &why);
     if (!fs->account)
         return complain(&why);
+    /* From here on signals are for the main thread, which waits for them. */
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    struct sigaction quiet = {.sa_handler = ignore_signal};
+    sigaction(WAKE_SIGNAL, &quiet, NULL);
+
     int status = 1;
     if (fuse_session_mount(se, fs->opt->mountpoint) != 0) {
         buf_addf(&why, "cannot mount on %s", fs->opt->mountpoint);
         complain(&why);
+        account_stop(fs->account);
     } else {
-        if (fuse_set_signal_handlers(se) == 0) {
-            sigset_t ends = old;
-            sigdelset(&ends, SIGTERM);
-            sigdelset(&ends, SIGINT);
-            sigdelset(&ends, SIGHUP);
-            pthread_sigmask(SIG_SETMASK, &ends, NULL);
-            status = serve(fs, se, ready) == 0 ? 0 : 1;
-            fuse_remove_signal_handlers(se);
-        }
+        status = serve(fs, se, &ends, ready) == 0 ? 0 : 1;
+        fuse_session_unmount(se);
     }
-    account_close(fs->account); /* what was accepted is finished, and its callers are answered */
-    fuse_session_unmount(se);
+    account_free(fs->account);
     return status;
 }
 
-static int with_session(struct fs *fs, struct options *o, struct fuse_args *args,
-                        struct account_config *config)
+/* The session is made before the password is asked for: an option that nobody knows ends it there.
+ */
+static struct fuse_session *new_session(struct fs *fs, struct options *o, struct fuse_args *args)
 {
-    struct buf why = {0};
     struct buf name = {0};
-    buf_adds(&name, "-osubtype=imapfs");
-    fuse_opt_add_arg(args, buf_str(&name));
-    buf_reset(&name);
+    fuse_opt_add_arg(args, "-osubtype=imapfs");
     buf_adds(&name, "-ofsname=");
     for (const char *p = o->source; *p; p++) {
         if (*p == ',' || *p == '\\')
@@ -217,42 +287,41 @@ static int with_session(struct fs *fs, struct options *o, struct fuse_args *args
     buf_free(&name);
     if (o->allow_other)
         fuse_opt_add_arg(args, "-odefault_permissions");
-    struct fuse_session *se = fuse_session_new(args, &fs_ops, sizeof fs_ops, fs);
-    if (!se)
-        return 1; /* libfuse has named the option it does not know */
-    int ready = -1, status = 1;
-    if (!o->foreground && (ready = go_background()) < 0) {
-        buf_addf(&why, "cannot go to the background: %s", strerror(errno));
-        complain(&why);
-    } else {
-        status = run(fs, config, se, ready);
-    }
-    notifier_free(fs->notifier);
-    fuse_session_destroy(se);
-    return status;
+    return fuse_session_new(args, &fs_ops, sizeof fs_ops, fs);
 }
 
-static void protect_secrets(void)
+/* libfuse's own words, which come in pieces, as our lines. */
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    prctl(PR_SET_DUMPABLE, 0); /* no ptrace(2) by others of this user; sanitizers need it */
-#endif
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char line[512];
+    pthread_mutex_lock(&lock);
+    size_t at = strlen(line);
+    vsnprintf(line + at, sizeof line - at, fmt, ap);
+    char *end = strchr(line, '\n');
+    if (end || strlen(line) == sizeof line - 1) {
+        if (end)
+            *end = '\0';
+        const char *words = strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line;
+        if (level <= FUSE_LOG_ERR)
+            log_error("%s", words);
+        else if (level <= FUSE_LOG_WARNING)
+            log_info("%s", words);
+        line[0] = '\0';
+    }
+    pthread_mutex_unlock(&lock);
 }
 
-static int mount_account(struct options *o, struct fuse_args *args)
+static int mount_session(struct fs *fs, struct options *o, struct fuse_session *se)
 {
     struct buf why = {0};
     char *user = NULL, *password = NULL;
-    struct tls_config *tls = NULL;
-    int err = check_mountpoint(o, &why);
-    if (!err && !(tls = tls_config_new(o->cafile, o->fingerprint, &why)))
-        err = -EINVAL;
-    if (!err)
-        err = secret_find(o, &user, &password, &why);
-    if (err) {
-        tls_config_free(tls);
-        return complain(&why);
+    struct tls_config *tls = tls_config_new(o->cafile, o->fingerprint, &why);
+    int err = tls ? secret_find(o, &user, &password, &why) : -EINVAL;
+    int ready = -1, status;
+    if (!err && !o->foreground && (ready = go_background()) < 0) {
+        buf_addf(&why, "cannot go to the background: %s", strerror(errno));
+        err = -EAGAIN;
     }
     struct account_config config = {
         .pool = {.host = o->url.host,
@@ -268,20 +337,34 @@ static int mount_account(struct options *o, struct fuse_args *args)
                  .read_only = o->read_only},
         .mailbox = o->url.mailbox,
         .trash = o->trash,
-        .mark_seen = o->mark_seen,
+        .mark_seen = o->mark_seen && !o->read_only,
         .cache = o->cache,
     };
+    status = err ? complain(&why) : run(fs, &config, se, ready);
+    tls_config_free(tls);
+    mem_wipe_free(password);
+    free(user);
+    return status;
+}
+
+static int mount_account(struct options *o, struct fuse_args *args)
+{
+    struct buf why = {0};
+    if (check_mountpoint(o, &why) != 0)
+        return complain(&why);
     struct fs fs = {.opt = o,
                     .notifier = notifier_new(),
                     .requests = requests_new(),
                     .mounted_at = time(NULL),
                     .uid = o->uid >= 0 ? (uid_t)o->uid : getuid(),
                     .gid = o->gid >= 0 ? (gid_t)o->gid : getgid()};
-    int status = with_session(&fs, o, args, &config);
+    fuse_set_log_func(on_fuse_log);
+    struct fuse_session *se = new_session(&fs, o, args);
+    int status = se ? mount_session(&fs, o, se) : 1;
+    if (se)
+        fuse_session_destroy(se);
+    notifier_free(fs.notifier);
     requests_free(fs.requests);
-    tls_config_free(tls);
-    mem_wipe_free(password);
-    free(user);
     return status;
 }
 

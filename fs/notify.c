@@ -1,6 +1,7 @@
 #include "fs/notify.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -49,6 +50,9 @@ static void tell(struct notifier *n, const struct item *it)
 static void *notifier_main(void *arg)
 {
     struct notifier *n = arg;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
     pthread_mutex_lock(&n->lock);
     while (!n->stop) {
         struct item *it = n->queue;
@@ -81,10 +85,8 @@ int notifier_start(struct notifier *n, struct fuse_session *se)
     return 0;
 }
 
-void notifier_free(struct notifier *n)
+void notifier_stop(struct notifier *n)
 {
-    if (!n)
-        return;
     pthread_mutex_lock(&n->lock);
     n->stop = true;
     bool running = n->running;
@@ -100,6 +102,12 @@ void notifier_free(struct notifier *n)
             it->then(it->arg);
         free(it);
     }
+}
+
+void notifier_free(struct notifier *n)
+{
+    if (!n)
+        return;
     pthread_cond_destroy(&n->cond);
     pthread_mutex_destroy(&n->lock);
     free(n);
@@ -108,11 +116,12 @@ void notifier_free(struct notifier *n)
 static void put_locked(struct notifier *n, fuse_ino_t ino, const char *name, void (*then)(void *),
                        void *arg)
 {
-    struct item *it = mem_zalloc(sizeof *it + strlen(name) + 1);
+    size_t len = strlen(name) + 1;
+    struct item *it = mem_zalloc(sizeof *it + len);
     it->ino = ino;
     it->then = then;
     it->arg = arg;
-    strcpy(it->name, name);
+    memcpy(it->name, name, len);
     DL_APPEND(n->queue, it);
     pthread_cond_signal(&n->cond);
 }

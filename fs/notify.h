@@ -1,5 +1,6 @@
-/* The one thread that tells the kernel what it must no longer believe. Such calls may block on locks
- * that a request in progress holds, so nobody else makes them and this thread holds no lock. */
+/* The one thread that tells the kernel what it must no longer believe. Such calls may block on
+ * locks that a request in progress holds, so nobody else makes them and this thread holds no lock.
+ */
 #ifndef FS_NOTIFY_H
 #define FS_NOTIFY_H
 
@@ -14,7 +15,11 @@ struct buf;
 struct notifier *notifier_new(void);
 int notifier_start(struct notifier *n, struct fuse_session *se);
 
-/* Drops what is queued, ends the thread, frees. */
+/* Ends the thread; what is queued is dropped, and so is all that comes later. Somebody must still
+ * answer the kernel, which may hold the thread back until its own calls are answered. */
+void notifier_stop(struct notifier *n);
+
+/* After notifier_stop(), or when it never ran; NULL is allowed. */
 void notifier_free(struct notifier *n);
 
 /* The name `name` in the directory `parent` may mean something else, or nothing, by now. */

@@ -15,6 +15,9 @@
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
+    /* Attributes come with every entry at no cost, and programs that list look at what they list.
+     */
+    conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
     conn->max_background = 64; /* read-ahead of many readers at once */
     conn->congestion_threshold = 48;
     conn->time_gran = 1000000000; /* INTERNALDATE has seconds */
@@ -36,31 +39,13 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct fs *fs = fuse_req_userdata(req);
-    struct node n = node_of(ino);
     struct stat st;
-    struct msg_info m;
-    struct folder_info f;
-    int err = 0;
     (void)fi;
-    switch (n.kind) {
-    case NODE_FOLDER:
-        err = account_folder(fs->account, n.id, &f);
-        attr_folder(fs, n.id, &st);
-        break;
-    case NODE_MESSAGE:
-        err = account_msg(fs->account, n.id, n.uid, &m);
-        if (!err)
-            attr_message(fs, &m, ino, &st);
-        break;
-    default:
-        attr_control(fs, ino, &st);
-        break;
-    }
+    int err = attr_now(fuse_req_userdata(req), ino, &st);
     if (err)
         fuse_reply_err(req, -err);
     else
-        fuse_reply_attr(req, &st, n.kind == NODE_MESSAGE ? TIMEOUT_MESSAGE : TIMEOUT_OTHER);
+        fuse_reply_attr(req, &st, S_ISREG(st.st_mode) ? TIMEOUT_MESSAGE : TIMEOUT_OTHER);
 }
 
 /* The quota where the server tells one, in blocks of 1 KiB; else zeroes: unknown. */
@@ -96,6 +81,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .getattr = op_getattr,
     .setattr = op_setattr,
     .mknod = op_mknod,
+    .symlink = op_symlink,
     .mkdir = op_mkdir,
     .unlink = op_unlink,
     .rmdir = op_rmdir,

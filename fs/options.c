@@ -1,7 +1,10 @@
 #include "fs/options.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,29 +44,64 @@ const char options_usage[] =
 
 enum { KEY_IGNORE, KEY_FOREGROUND };
 
-#define OPT(t, f)   {t, offsetof(struct options, f), 1}
-#define VALUE(t, f) {t, offsetof(struct options, f), 0}
+#define OPT(t, f)                                                                                  \
+    {                                                                                              \
+        t, offsetof(struct options, f), 1                                                          \
+    }
+#define VALUE(t, f)                                                                                \
+    {                                                                                              \
+        t, offsetof(struct options, f), 0                                                          \
+    }
 
 static const struct fuse_opt table[] = {
-    OPT("-h", help), OPT("--help", help), OPT("-V", version), OPT("--version", version),
-    OPT("-f", foreground), OPT("-d", debug), OPT("debug", debug),
+    OPT("-h", help),
+    OPT("--help", help),
+    OPT("-V", version),
+    OPT("--version", version),
+    OPT("-f", foreground),
+    OPT("-d", debug),
+    OPT("debug", debug),
     OPT("mark_seen", mark_seen),
-    VALUE("passfile=%s", passfile), VALUE("passcmd=%s", passcmd), VALUE("tls=%s", tls),
-    VALUE("cafile=%s", cafile), VALUE("fingerprint=%s", fingerprint), VALUE("auth=%s", auth),
-    VALUE("tunnel=%s", tunnel), VALUE("names=%s", names), VALUE("connections=%s", connections_text),
-    VALUE("timeout=%s", timeout_text), VALUE("trash=%s", trash), VALUE("cache=%s", cache_text),
-    VALUE("prefetch=%s", prefetch_text), VALUE("uid=%s", uid_text), VALUE("gid=%s", gid_text),
+    VALUE("passfile=%s", passfile),
+    VALUE("passcmd=%s", passcmd),
+    VALUE("tls=%s", tls),
+    VALUE("cafile=%s", cafile),
+    VALUE("fingerprint=%s", fingerprint),
+    VALUE("auth=%s", auth),
+    VALUE("tunnel=%s", tunnel),
+    VALUE("names=%s", names),
+    VALUE("connections=%s", connections_text),
+    VALUE("timeout=%s", timeout_text),
+    VALUE("trash=%s", trash),
+    VALUE("cache=%s", cache_text),
+    VALUE("prefetch=%s", prefetch_text),
+    VALUE("uid=%s", uid_text),
+    VALUE("gid=%s", gid_text),
     VALUE("umask=%s", umask_text),
     /* Seen here, and left for libfuse to see. */
-    OPT("ro", read_only), FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
-    OPT("allow_other", allow_other), FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
+    OPT("ro", read_only),
+    FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
+    OPT("allow_other", allow_other),
+    FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
     /* What fstab and mount(8) say to others. */
-    FUSE_OPT_KEY("auto", KEY_IGNORE), FUSE_OPT_KEY("noauto", KEY_IGNORE),
-    FUSE_OPT_KEY("user", KEY_IGNORE), FUSE_OPT_KEY("users", KEY_IGNORE),
-    FUSE_OPT_KEY("nouser", KEY_IGNORE), FUSE_OPT_KEY("owner", KEY_IGNORE),
-    FUSE_OPT_KEY("_netdev", KEY_IGNORE), FUSE_OPT_KEY("nofail", KEY_IGNORE),
-    FUSE_OPT_KEY("defaults", KEY_IGNORE), FUSE_OPT_KEY("x-", KEY_IGNORE),
+    FUSE_OPT_KEY("auto", KEY_IGNORE),
+    FUSE_OPT_KEY("noauto", KEY_IGNORE),
+    FUSE_OPT_KEY("user", KEY_IGNORE),
+    FUSE_OPT_KEY("users", KEY_IGNORE),
+    FUSE_OPT_KEY("nouser", KEY_IGNORE),
+    FUSE_OPT_KEY("owner", KEY_IGNORE),
+    FUSE_OPT_KEY("_netdev", KEY_IGNORE),
+    FUSE_OPT_KEY("nofail", KEY_IGNORE),
+    FUSE_OPT_KEY("defaults", KEY_IGNORE),
+    FUSE_OPT_KEY("x-", KEY_IGNORE),
     FUSE_OPT_KEY("comment=", KEY_IGNORE),
+    FUSE_OPT_KEY("relatime", KEY_IGNORE),
+    FUSE_OPT_KEY("norelatime", KEY_IGNORE),
+    FUSE_OPT_KEY("strictatime", KEY_IGNORE),
+    FUSE_OPT_KEY("nodiratime", KEY_IGNORE),
+    FUSE_OPT_KEY("diratime", KEY_IGNORE),
+    FUSE_OPT_KEY("lazytime", KEY_IGNORE),
+    FUSE_OPT_KEY("nosymfollow", KEY_IGNORE),
     FUSE_OPT_END,
 };
 
@@ -85,8 +123,8 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *r
         o->mountpoint = mem_strdup(arg);
         return 0;
     }
-    fprintf(stderr, "imapfs: one argument too many: %s\n", arg);
-    return -1;
+    o->surplus = true;
+    return 0;
 }
 
 static int parse_size(const char *text, size_t *out)
@@ -98,9 +136,21 @@ static int parse_size(const char *text, size_t *out)
     if (end == text || *text == '-' || errno)
         return -EINVAL;
     switch (*end) {
-    case 'k': case 'K': shift = 10; end++; break;
-    case 'm': case 'M': shift = 20; end++; break;
-    case 'g': case 'G': shift = 30; end++; break;
+    case 'k':
+    case 'K':
+        shift = 10;
+        end++;
+        break;
+    case 'm':
+    case 'M':
+        shift = 20;
+        end++;
+        break;
+    case 'g':
+    case 'G':
+        shift = 30;
+        end++;
+        break;
     }
     if (*end || n > SIZE_MAX >> shift)
         return -EINVAL;
@@ -147,16 +197,26 @@ static int check_values(struct options *o, struct buf *why)
         o->cache = 4 * LIMIT_WINDOW; /* less would evict what is being read */
     if (o->passfile && o->passcmd)
         return bad(why, "passfile= and passcmd= exclude each other");
-    if (o->uid_text && parse_number(o->uid_text, 10, UINT_MAX - 1, &o->uid) != 0)
-        return bad(why, "uid= is a number");
-    if (o->gid_text && parse_number(o->gid_text, 10, UINT_MAX - 1, &o->gid) != 0)
-        return bad(why, "gid= is a number");
+    const struct passwd *pw = o->uid_text ? getpwnam(o->uid_text) : NULL;
+    const struct group *gr = o->gid_text ? getgrnam(o->gid_text) : NULL;
+    if (pw)
+        o->uid = pw->pw_uid;
+    else if (o->uid_text && parse_number(o->uid_text, 10, UINT_MAX - 1, &o->uid) != 0)
+        return bad(why, "uid= is a user's name or number");
+    if (gr)
+        o->gid = gr->gr_gid;
+    else if (o->gid_text && parse_number(o->gid_text, 10, UINT_MAX - 1, &o->gid) != 0)
+        return bad(why, "gid= is a group's name or number");
     if (o->umask_text) {
         if (parse_number(o->umask_text, 8, 0777, &n) != 0)
             return bad(why, "umask= is an octal number");
         o->umask = (mode_t)n;
         o->umask_given = true;
     }
+    for (char *p = o->auth; p && *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    if (o->trash && !*o->trash)
+        return bad(why, "trash= is no, auto or the path of a mailbox");
     if (o->fingerprint) {
         if (strncasecmp(o->fingerprint, "sha256:", 7) != 0)
             return bad(why, "fingerprint= begins with sha256:");
@@ -182,13 +242,16 @@ static int check_tls(struct options *o, struct buf *why)
 
 int options_parse(struct options *o, struct fuse_args *args, struct buf *why)
 {
-    *o = (struct options){.connections = 4, .timeout = 30, .cache = 32u << 20, .uid = -1, .gid = -1};
+    *o =
+        (struct options){.connections = 4, .timeout = 30, .cache = 32u << 20, .uid = -1, .gid = -1};
     if (fuse_opt_parse(args, o, table, on_argument) != 0)
         return bad(why, "the command line cannot be understood (try imapfs -h)");
     if (o->help || o->version)
         return 0;
     if (o->debug)
         o->foreground = 1;
+    if (o->surplus)
+        return bad(why, "one argument too many: usage is imapfs [OPTIONS] SOURCE MOUNTPOINT");
     if (!o->source || !o->mountpoint)
         return bad(why, "usage: imapfs [OPTIONS] SOURCE MOUNTPOINT (try imapfs -h)");
     int err = url_parse(o->source, &o->url, why);
@@ -199,10 +262,11 @@ int options_parse(struct options *o, struct fuse_args *args, struct buf *why)
 
 void options_free(struct options *o)
 {
-    char *strings[] = {o->source,    o->mountpoint,  o->passfile,      o->passcmd,  o->tls,
-                       o->cafile,    o->fingerprint, o->auth,          o->tunnel,   o->names,
-                       o->trash,     o->cache_text,  o->prefetch_text, o->uid_text, o->gid_text,
-                       o->umask_text, o->connections_text, o->timeout_text};
+    char *strings[] = {
+        o->source,     o->mountpoint,       o->passfile,      o->passcmd,  o->tls,
+        o->cafile,     o->fingerprint,      o->auth,          o->tunnel,   o->names,
+        o->trash,      o->cache_text,       o->prefetch_text, o->uid_text, o->gid_text,
+        o->umask_text, o->connections_text, o->timeout_text};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     url_free(&o->url);

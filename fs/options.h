@@ -17,7 +17,7 @@ struct options {
     int help, version, foreground, debug;
     int read_only;
     char *passfile, *passcmd;
-    char *tls; /* yes, starttls, no; NULL: as the scheme says */
+    char *tls;                  /* yes, starttls, no; NULL: as the scheme says */
     char *cafile, *fingerprint; /* fingerprint: hex digits only */
     char *auth, *tunnel;
     char *names;
@@ -33,6 +33,7 @@ struct options {
     mode_t umask;
     long uid, gid; /* -1: the mounting user's */
     int allow_other;
+    bool surplus; /* a third argument was given */
 };
 
 /* Reads the command line. What is FUSE's own stays in `args`, ready for fuse_session_new(). 0, or

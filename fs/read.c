@@ -30,8 +30,8 @@ static void read_step(struct request *r)
         request_err(r, err);
         return;
     }
-    /* Bytes may have shown that the announced size was wrong. The kernel must know before the reader
-     * gets them, or he would stop where the file seemed to end. */
+    /* Bytes may have shown that the announced size was wrong. The kernel must know before the
+     * reader gets them, or he would stop where the file seemed to end. */
     if (!r->woken || !notify_then(r->fs->notifier, answer_read, r))
         answer_read(r);
 }
@@ -67,7 +67,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     int err = account_msg(fs->account, n.id, n.uid, &m);
     if (!err && (fi->flags & O_ACCMODE) != O_RDONLY)
-        err = -EPERM; /* a message is what was received; it cannot be written to */
+        err = -EPERM;   /* a message is what was received; it cannot be written to */
     fi->keep_cache = 1; /* its bytes never change */
     if (err)
         fuse_reply_err(req, -err);

@@ -10,6 +10,7 @@
 struct requests {
     pthread_mutex_t lock;
     struct request *by_req; /* those that an interrupt may still answer */
+    bool closed;
 };
 
 struct requests *requests_new(void)
@@ -35,8 +36,8 @@ size_t requests_pending(struct requests *rs)
     return n;
 }
 
-/* libfuse calls this with the request's own lock held, from another worker, perhaps when the request
- * has just been answered. So it is given the table and not the request, and looks. */
+/* libfuse calls this with the request's own lock held, from another worker, perhaps when the
+ * request has just been answered. So it is given the table and not the request, and looks. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
     struct requests *rs = data;
@@ -50,6 +51,13 @@ static void on_interrupt(fuse_req_t req, void *data)
     pthread_mutex_unlock(&rs->lock);
     if (r)
         fuse_reply_err(req, EINTR);
+}
+
+void requests_close(struct requests *rs)
+{
+    pthread_mutex_lock(&rs->lock);
+    rs->closed = true;
+    pthread_mutex_unlock(&rs->lock);
 }
 
 static void wake(struct waiter *w, int err)
@@ -87,12 +95,12 @@ void request_run(struct request *r)
      * it. An interrupt that came before that is noticed here, one that comes later finds it. */
     fuse_req_interrupt_func(req, on_interrupt, rs);
     pthread_mutex_lock(&rs->lock);
-    bool interrupted = fuse_req_interrupted(req);
-    if (!interrupted)
+    int err = rs->closed ? ENOTCONN : fuse_req_interrupted(req) ? EINTR : 0;
+    if (!err)
         HASH_ADD_PTR(rs->by_req, req, r);
     pthread_mutex_unlock(&rs->lock);
-    if (interrupted) {
-        fuse_reply_err(req, EINTR);
+    if (err) {
+        fuse_reply_err(req, err);
         request_free(r);
         return;
     }
@@ -141,7 +149,7 @@ void request_open(struct request *r)
     fuse_req_t req = claim(r);
     /* When the caller is gone nobody will release what was opened. */
     if (!req || fuse_reply_open(req, &r->fi) == -ENOENT)
-        free(r->dir);
+        free(r->opened);
     request_free(r);
 }
 

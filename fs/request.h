@@ -27,7 +27,7 @@ struct request {
     size_t size;
     off_t off;
     struct fuse_file_info fi;
-    void *dir;
+    void *opened; /* freed when there is nobody left to give it to */
     bool plus;
     struct buf out;
     struct msg_info msg; /* a message that was found on the way */
@@ -40,11 +40,14 @@ struct request {
 struct requests *requests_new(void);
 void requests_free(struct requests *r);
 
+/* From now on every new call is answered ENOTCONN. */
+void requests_close(struct requests *r);
+
 /* The number of calls that wait for an answer. */
 size_t requests_pending(struct requests *r);
 
-/* Makes a request of the call `req`; once its arguments are filled in, request_run() takes the first
- * step, after which the request may have ended. */
+/* Makes a request of the call `req`; once its arguments are filled in, request_run() takes the
+ * first step, after which the request may have ended. */
 struct request *request_new(fuse_req_t req, void (*step)(struct request *));
 void request_run(struct request *r);
 

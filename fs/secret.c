@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static void warn_if_readable(int fd, const char *path)
 {
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 077)
-        log_warn("others can read the password in %s: chmod 600 it", path);
+        log_info("others can read the password in %s: chmod 600 it", path);
 }
 
 /* The first line, without its line end; NULL when it is empty. */
@@ -124,8 +125,7 @@ struct netrc_entry {
 };
 
 /* Takes the first entry for the host whose login is `user`, or any when `user` is NULL. */
-static bool netrc_take(const struct netrc_entry *e, const char *user, char **login,
-                       char **password)
+static bool netrc_take(const struct netrc_entry *e, const char *user, char **login, char **password)
 {
     if (!e->matches || !e->password || (user && e->login && strcmp(user, e->login) != 0))
         return false;
@@ -186,31 +186,58 @@ static bool from_netrc(const char *host, const char *user, char **login, char **
 
 /* ---- the terminal ---- */
 
-static int from_terminal(const char *host, const char *user, char **password, struct buf *why)
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
 {
-    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        buf_addf(why, "no password for %s at %s: give -o passfile=FILE or -o passcmd=COMMAND, or an "
-                      "entry in ~/.netrc",
-                 user, host);
-        return -ENOENT;
-    }
+    interrupted = sig;
+}
+
+/* Reads a line without echo. Whatever ends it, Ctrl-C too, the terminal is as it was before. */
+static ssize_t read_quietly(int fd, const char *prompt, char *line, size_t size)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    enum { N = sizeof signals / sizeof *signals };
+    struct sigaction catch = {.sa_handler = on_signal}, saved[N];
     struct termios old, quiet;
+    interrupted = 0;
+    for (size_t i = 0; i < N; i++)
+        sigaction(signals[i], &catch, &saved[i]);
     bool tty = tcgetattr(fd, &old) == 0;
     if (tty) {
         quiet = old;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(fd, TCSAFLUSH, &quiet);
     }
-    dprintf(fd, "Password for %s at %s: ", user, host);
-    char line[1024];
-    ssize_t n = read(fd, line, sizeof line - 1);
-    int err = n < 0 ? -errno : 0;
+    dprintf(fd, "%s", prompt);
+    ssize_t n = interrupted ? -1 : read(fd, line, size);
     if (tty)
         tcsetattr(fd, TCSAFLUSH, &old);
     dprintf(fd, "\n");
+    for (size_t i = 0; i < N; i++)
+        sigaction(signals[i], &saved[i], NULL);
+    if (interrupted)
+        raise(interrupted); /* now it does what it would have done */
+    return n;
+}
+
+static int from_terminal(const char *host, const char *user, char **password, struct buf *why)
+{
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        buf_addf(why,
+                 "no password for %s at %s: give -o passfile=FILE or -o passcmd=COMMAND, or an "
+                 "entry in ~/.netrc",
+                 user, host);
+        return -ENOENT;
+    }
+    struct buf prompt = {0};
+    buf_addf(&prompt, "Password for %s at %s: ", user, host);
+    char line[1024];
+    ssize_t n = read_quietly(fd, buf_str(&prompt), line, sizeof line - 1);
+    buf_free(&prompt);
     close(fd);
-    if (!err) {
+    if (n > 0) {
         line[n] = '\0';
         line[strcspn(line, "\r\n")] = '\0';
         if (*line)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "fs/notify.h"
@@ -23,6 +24,18 @@ static void compose(struct fs *fs, struct buf *out)
     buf_free(&last);
 }
 
+/* Lines, with everything in them that a server said made harmless for a terminal. */
+static void compose_clean(struct fs *fs, struct buf *out)
+{
+    struct buf raw = {0};
+    compose(fs, &raw);
+    for (const char *p = buf_str(&raw), *nl; (nl = strchr(p, '\n')); p = nl + 1) {
+        log_escape(out, p, (size_t)(nl - p), (size_t)(nl - p));
+        buf_addc(out, '\n');
+    }
+    buf_free(&raw);
+}
+
 void status_open(fuse_req_t req, struct fuse_file_info *fi)
 {
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
@@ -30,7 +43,7 @@ void status_open(fuse_req_t req, struct fuse_file_info *fi)
         return;
     }
     struct buf *text = mem_zalloc(sizeof *text);
-    compose(fuse_req_userdata(req), text);
+    compose_clean(fuse_req_userdata(req), text);
     fi->fh = (uintptr_t)text;
     fi->direct_io = 1; /* its size is not known before it is opened */
     if (fuse_reply_open(req, fi) == -ENOENT)

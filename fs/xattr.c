@@ -75,8 +75,16 @@ static void message_step(struct request *r)
 {
     struct node n = node_of(r->ino);
     struct msg_info m;
+    struct folder_info f;
     struct buf value = {0};
     int err = r->err ? r->err : account_msg(r->fs->account, n.id, n.uid, &m);
+    /* Flags change: of a folder that is known they are looked after, of one that is not they have
+     * just been fetched with the message. */
+    if (!err && r->which == MSG_FLAGS && account_folder(r->fs->account, m.folder, &f) == 0 &&
+        f.loaded)
+        err = account_sync(r->fs->account, m.folder, r->began - STALE_MESSAGES, &r->w);
+    if (err == -EINPROGRESS)
+        return;
     if (!err && table[r->which].field && !r->woken) {
         err = account_header(r->fs->account, n.id, n.uid, table[r->which].field, &r->out, &r->w);
         if (err == -EINPROGRESS)
@@ -110,6 +118,12 @@ static void folder_step(struct request *r)
         return;
     if (!err)
         err = account_folder_detail(a, n.id, &d);
+    if (!err && (r->which == DIR_MAILBOX       ? !*d.mailbox
+                 : r->which == DIR_SPECIAL_USE ? !*d.special_use
+                                               : !d.selectable)) {
+        err = -ENODATA; /* the root, and levels that hold no messages */
+        free(d.mailbox);
+    }
     if (err) {
         request_err(r, err);
         return;
@@ -191,7 +205,7 @@ static int store_text(const char *value, size_t len, struct buf *out)
         first = false;
     }
     buf_addc(out, ')');
-    return 0;
+    return first && out->data[0] != 'F' ? -EINVAL : 0; /* "+" of nothing */
 }
 
 static void setflags_step(struct request *r)

@@ -52,9 +52,8 @@ void caps_read(struct caps *c, const struct arg *args)
     }
     /* RFC 9051 section 2: these are part of IMAP4rev2 and need not be named. */
     if (caps_has(c, CAP_IMAP4REV2)) {
-        static const enum cap rev2[] = {CAP_SASL_IR, CAP_LITERAL_MINUS, CAP_NAMESPACE,
-                                        CAP_UIDPLUS, CAP_MOVE,          CAP_ESEARCH,
-                                        CAP_UNSELECT};
+        static const enum cap rev2[] = {CAP_SASL_IR, CAP_LITERAL_MINUS, CAP_NAMESPACE, CAP_UIDPLUS,
+                                        CAP_MOVE,    CAP_ESEARCH,       CAP_UNSELECT};
         for (size_t i = 0; i < sizeof rev2 / sizeof *rev2; i++)
             c->bits |= 1u << rev2[i];
     }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ void conn_debug(struct conn *c, const char *dir, const char *data, size_t len)
         line--;
     /* Message bytes stay out of the log also where a server sends them as a quoted string. */
     const char *body = memmem(data, line, "BODY[", 5);
-    const char *quote = *dir == '<' && body ? memmem(body, (size_t)(data + line - body), "] \"", 3) : NULL;
+    const char *quote =
+        *dir == '<' && body ? memmem(body, (size_t)(data + line - body), "] \"", 3) : NULL;
     if (quote) {
         rest += line - (size_t)(quote + 2 - data);
         line = (size_t)(quote + 2 - data);
@@ -152,22 +154,15 @@ static bool covers(const char *mailbox, char delim, const char *name)
     return strncmp(name, mailbox, n) == 0 && (name[n] == '\0' || (delim && name[n] == delim));
 }
 
-static void send_unselect(struct conn *c)
+void conn_leave_box(struct conn *c)
 {
-    if (caps_has(&c->caps, CAP_UNSELECT)) {
-        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "UNSELECT");
-        conn_end(c);
-    } else {
-        /* CLOSE expunges, but not in a mailbox that was opened read-only. */
-        if (c->box.write) {
-            struct buf *b = conn_begin(c, NULL, 0, WANT_NONE);
-            buf_adds(b, "EXAMINE ");
-            conn_quote(b, c->box.name);
-            conn_end(c);
-        }
-        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "CLOSE");
-        conn_end(c);
-    }
+    /* Never CLOSE, which expunges. Without UNSELECT, failing to open another mailbox closes this
+     * one (RFC 3501 section 6.3.1). */
+    const char *leave = caps_has(&c->caps, CAP_UNSELECT)
+                            ? "UNSELECT"
+                            : "EXAMINE \"imapfs: no such mailbox, to close the one that is open\"";
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), leave);
+    conn_end(c);
     conn_forget_box(c);
 }
 
@@ -175,13 +170,13 @@ void conn_deselect(struct conn *c, const char *mailbox, char delim)
 {
     pool_release(c->pool, c, mailbox, delim);
     if (c->box.name && covers(mailbox, delim, c->box.name))
-        send_unselect(c);
+        conn_leave_box(c);
 }
 
 static void start(struct conn *c, struct op *op)
 {
     op_class(op)->start(c, op);
-    c->box.fresh = false;
+    c->box.just_selected = false;
 }
 
 static void begin_select(struct conn *c, struct op *op, bool write)
@@ -219,14 +214,14 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
         conn_finish(c, op, err);
         return;
     }
-    c->box.ready = c->box.fresh = true;
-    bool read_only = code_from_name(r->code) == CODE_READ_ONLY;
+    c->box.ready = c->box.fresh = c->box.just_selected = true;
+    c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.write);
     if (other_validity(c, op)) {
         log_warn("mailbox %s has a new UIDVALIDITY (%u, was %u): what was known of it is void",
                  op->mailbox, c->box.state.uidvalidity, op->uidvalidity);
         conn_finish(c, op, -ESTALE);
-    } else if (c->box.write && read_only) {
+    } else if (op_class(op)->write && c->box.read_only) {
         log_info("mailbox %s is read-only on the server", op->mailbox);
         conn_finish(c, op, -EACCES);
     } else {
@@ -242,6 +237,8 @@ static void take_work(struct conn *c)
         bool write = class->write || op->mark_seen;
         if (write && pool_config(c->pool)->read_only)
             conn_finish(c, op, -EROFS);
+        else if (class->write && box_fits(c, op, write) && c->box.read_only)
+            conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
             begin_select(c, op, write);
         else if (class->select && other_validity(c, op) && c->ncmds > 0)
@@ -311,6 +308,10 @@ static int on_response(struct conn *c, char *data, size_t len)
     if (response_parse(&c->arena, data, len, &r) != 0) {
         if (!c->greeted)
             return fault(c, "something that is not an IMAP greeting");
+        struct op *listing = conn_wanting(c, WANT_LIST);
+        if (listing && listing->kind == OP_REMOVE)
+            listing->saw |=
+                OP_SAW_BELOW; /* it may have named something below: nothing is deleted */
         struct buf text = {0};
         log_escape(&text, data, len, 80);
         log_warn("passing over what cannot be understood: %s", buf_str(&text));
@@ -338,7 +339,7 @@ static int on_response(struct conn *c, char *data, size_t len)
 static int handle_input(struct conn *c)
 {
     int err = 0;
-    while (!err && c->in_at < c->in.len) {
+    while (!err && c->in_at < c->in.len && !(c->hold && c->reply.done)) {
         size_t end = 0;
         const char *why = "";
         char *data = c->in.data + c->in_at;
@@ -376,7 +377,7 @@ static int receive(struct conn *c)
         c->bytes_in += (unsigned long long)n;
         c->last_progress = clock_ms();
         int err = handle_input(c);
-        if (err)
+        if (err || (c->hold && c->reply.done))
             return err;
     }
     return 0;
@@ -388,8 +389,7 @@ int conn_pump(struct conn *c, int64_t deadline)
     if (err)
         return err;
     struct pollfd p[3] = {
-        {.fd = stream_fd(c->stream),
-         .events = stream_events(c->stream, c->out_at < c->out.len)},
+        {.fd = stream_fd(c->stream), .events = stream_events(c->stream, c->out_at < c->out.len)},
         {.fd = pool_stop_fd(c->pool), .events = POLLIN},
         {.fd = c->serving ? c->wake : -1, .events = POLLIN},
     };
@@ -431,9 +431,9 @@ static int serve(struct conn *c)
     int timeout = pool_config(c->pool)->timeout;
     c->serving = true;
     for (;;) {
-        take_work(c);
         if (!c->ncmds && pool_should_release(c->pool, c) && c->box.name)
-            send_unselect(c);
+            conn_leave_box(c);
+        take_work(c);
         if (!c->ncmds && pool_finished(c->pool, c)) {
             say_goodbye(c);
             return 0;
@@ -450,13 +450,15 @@ static int serve(struct conn *c)
 
 static void close_conn(struct conn *c, int err)
 {
+    /* From the last to the first: each goes to the front of the queue, so they keep their order. */
     while (c->cmds) {
-        struct op *op = c->cmds->op;
+        struct cmd *last = c->cmds->prev;
+        struct op *op = last->op;
         if (op) {
             orphan(c, op);
             pool_lost(c->pool, c, op, err);
         }
-        remove_cmd(c, c->cmds);
+        remove_cmd(c, last);
     }
     c->selecting = NULL;
     c->serving = false;
@@ -474,13 +476,17 @@ static void wait_for_wake(struct conn *c)
     struct pollfd p[2] = {{.fd = c->wake, .events = POLLIN},
                           {.fd = pool_stop_fd(c->pool), .events = POLLIN}};
     uint64_t count;
-    if (poll(p, 2, -1) > 0 && p[0].revents && read(c->wake, &count, sizeof count) < 0)
+    if (poll(p, 2, pool_patience(c->pool, c)) > 0 && p[0].revents &&
+        read(c->wake, &count, sizeof count) < 0)
         return;
 }
 
-void *conn_main(void *arg)
+void *conn_main(void *conn)
 {
-    struct conn *c = arg;
+    struct conn *c = conn;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are the main thread's */
     for (;;) {
         enum pool_advice advice = pool_advise(c->pool, c);
         if (advice == POOL_STOP)

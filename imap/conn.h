@@ -16,7 +16,16 @@
 #include "imap/stream.h"
 
 /* Which untagged data a command is answered with; the oldest command that wants it gets it. */
-enum want { WANT_NONE, WANT_LIST, WANT_SEARCH, WANT_STATUS, WANT_BODY, WANT_HEADER, WANT_QUOTA };
+enum want {
+    WANT_NONE,
+    WANT_LIST,
+    WANT_SEARCH,
+    WANT_STATUS,
+    WANT_BODY,
+    WANT_HEADER,
+    WANT_QUOTA,
+    WANT_SELECTED
+};
 
 /* The step of the SELECT that conn.c sends in front of an operation's own commands. */
 enum { STEP_SELECT = -1 };
@@ -32,10 +41,12 @@ struct cmd {
 
 /* The selected mailbox. */
 struct box {
-    char *name; /* wire name; NULL: none */
-    bool write; /* SELECT, not EXAMINE */
-    bool ready; /* the SELECT was answered */
-    bool fresh; /* ... and nothing was done in it since */
+    char *name;         /* wire name; NULL: none */
+    bool write;         /* SELECT, not EXAMINE */
+    bool ready;         /* the SELECT was answered */
+    bool just_selected; /* ... just now, for the operation being started */
+    bool fresh;         /* ... and no OP_CHECK has told so yet */
+    bool read_only;     /* the server said READ-ONLY */
     struct mailbox_state state;
 };
 
@@ -73,25 +84,28 @@ struct conn {
     const char *fault; /* what the server did that ended the session before login; or NULL */
     bool greeted;
     enum resp_cond greeting;
-    bool bye;    /* the server said so */
-    bool logout; /* we did */
-    bool no_intro;       /* this server hangs up when asked ID or NAMESPACE */
-    char personal[256]; /* the personal namespace's prefix */
+    bool bye;              /* the server said so */
+    bool logout;           /* we did */
+    bool no_intro;         /* this server hangs up when asked ID or NAMESPACE */
+    char personal[256];    /* the personal namespace's prefix */
     int64_t last_progress; /* clock_ms() of the last byte received, or of work begun when idle */
 
     /* Under the pool's lock: what the others need to know of this one. */
     enum { CONN_DOWN, CONN_CONNECTING, CONN_UP } status;
     char *box_name; /* of box.name; NULL: none */
     bool box_write;
-    unsigned load;     /* operations taken and not finished */
-    bool release;      /* asked to let go of its mailbox */
+    unsigned load; /* operations taken and not finished */
+    bool alone;    /* one of them wants to be alone */
+    bool release;  /* asked to let go of its mailbox */
     int64_t up_since;
     int64_t retry_at; /* no new attempt before */
-    int64_t backoff;  /* ms */
+    int64_t backoff;  /* ms; 0: the last attempt succeeded, or there was none */
+    unsigned early;   /* deaths in a row soon after connecting */
     char cipher[80];
-    char caps_published[1024]; /* caps.text */
+    char caps_published[1024];    /* caps.text */
     char personal_published[256]; /* connection 0: `personal` of its first session */
 
+    bool hold;    /* after the awaited answer not one byte more is looked at */
     bool serving; /* logged in: conn_pump() also returns when woken */
 
     atomic_ullong bytes_in, bytes_out, commands, connects;
@@ -109,6 +123,9 @@ void conn_finish(struct conn *c, struct op *op, int err);
 
 /* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
 void conn_deselect(struct conn *c, const char *mailbox, char delim);
+
+/* Leaves whatever mailbox is selected on the server, without expunging anything. */
+void conn_leave_box(struct conn *c);
 
 /* Notes that no mailbox is selected any more, because of a command that is about to be sent. */
 void conn_forget_box(struct conn *c);
@@ -150,7 +167,8 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r);
 /* What may be done with an operation whose connection was lost under it. */
 enum op_retry {
     RETRY_REPEAT, /* ask again: it changes nothing, or the same change twice is one */
-    RETRY_SETTLE, /* look first what happened, then answer or repeat: its start() sees attempts > 0 */
+    RETRY_SETTLE, /* look first what happened, then answer or repeat: its start() sees attempts > 0
+                   */
     RETRY_NEVER,  /* answer that it failed: nobody can tell whether it was done */
 };
 
@@ -159,6 +177,7 @@ struct op_class {
     bool select; /* needs its mailbox selected */
     bool write;  /* ... with SELECT */
     bool body;   /* moves message bytes: kept off the connection that lists */
+    bool alone;  /* nothing else is under way on its connection meanwhile */
     void (*start)(struct conn *c, struct op *op);
     void (*answered)(struct conn *c, struct op *op, int step, const struct response *r);
 };

@@ -9,4 +9,11 @@ extern const struct op_class exec_list, exec_check, exec_meta, exec_flags, exec_
 extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
 extern const struct op_class exec_create, exec_remove, exec_rename;
 
+/* Before a SEARCH is sent: forgets what an earlier one found. */
+void exec_search_begin(struct op *op);
+
+/* After a SEARCH was answered OK: 0, or -EIO when the server said nothing of what it found, which
+ * is not the same as having found nothing. */
+int exec_search_error(const struct op *op);
+
 #endif

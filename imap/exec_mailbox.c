@@ -7,7 +7,17 @@
 
 enum phase { PHASE_BEGIN, PHASE_SENT };
 
-enum step { STEP_LOOK, STEP_LOOK_DEST, STEP_CHILDREN, STEP_STATUS, STEP_SEARCH, STEP_DO };
+enum step {
+    STEP_LOOK,
+    STEP_LOOK_DEST,
+    STEP_LOOK_SELF,
+    STEP_CHILDREN,
+    STEP_STATUS,
+    STEP_EXAMINE,
+    STEP_SEARCH_UNDELETED,
+    STEP_SEARCH_ALL,
+    STEP_DO,
+};
 
 /* LIST of one exact name; the handler of LIST rows notes in op->saw which of ours came by. A name
  * with a wildcard in it may bring others along, which do no harm. */
@@ -76,7 +86,8 @@ static void remove_send(struct conn *c, struct op *op)
     send_named(c, op, STEP_DO, "DELETE", op->mailbox);
 }
 
-/* DELETE destroys mail without asking, so what is in the mailbox is counted right before. */
+/* DELETE destroys mail without asking, so right before it the server is asked what is there;
+ * nothing that was known of the mailbox counts. */
 static void remove_inspect(struct conn *c, struct op *op)
 {
     op->saw = 0;
@@ -84,6 +95,7 @@ static void remove_inspect(struct conn *c, struct op *op)
     op->fail = 0;
     op->phase = PHASE_BEGIN;
     conn_deselect(c, op->mailbox, op->delim);
+    look(c, op, STEP_LOOK_SELF, op->mailbox);
     if (op->delim) {
         struct buf name = {0};
         buf_adds(&name, op->mailbox);
@@ -91,11 +103,6 @@ static void remove_inspect(struct conn *c, struct op *op)
         buf_addc(&name, '%');
         look(c, op, STEP_CHILDREN, buf_str(&name));
         buf_free(&name);
-    }
-    if (op->noselect) {
-        if (!op->delim)
-            remove_send(c, op);
-        return;
     }
     struct buf *b = conn_begin(c, op, STEP_STATUS, WANT_STATUS);
     buf_adds(b, "STATUS ");
@@ -113,15 +120,19 @@ static void remove_start(struct conn *c, struct op *op)
         remove_inspect(c, op);
 }
 
-/* Messages that this mount flagged \Deleted but could not expunge do not keep a folder alive. */
+/* Messages that this mount flagged \Deleted but could not expunge do not keep a folder alive, as
+ * long as they are still \Deleted and nothing else is there. */
 static void remove_search(struct conn *c, struct op *op)
 {
-    uidset_free(&op->found);
+    op->fail = 0;
+    op->new_uidvalidity = 0;
     conn_forget_box(c);
-    send_named(c, op, STEP_LOOK_DEST, "EXAMINE", op->mailbox);
-    buf_adds(conn_begin(c, op, STEP_SEARCH, WANT_SEARCH), "UID SEARCH ALL");
+    struct buf *b = conn_begin(c, op, STEP_EXAMINE, WANT_SELECTED);
+    buf_adds(b, "EXAMINE ");
+    conn_quote(b, op->mailbox);
     conn_end(c);
-    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "CLOSE"); /* read-only: expunges nothing */
+    exec_search_begin(op);
+    buf_adds(conn_begin(c, op, STEP_SEARCH_UNDELETED, WANT_SEARCH), "UID SEARCH UNDELETED");
     conn_end(c);
 }
 
@@ -131,21 +142,49 @@ static bool all_spare(const struct op *op)
         for (uint64_t uid = op->found.r[i].lo; uid <= op->found.r[i].hi; uid++)
             if (!uidset_has(&op->spare, (uint32_t)uid))
                 return false;
-    return true;
+    return op->found.n > 0;
 }
 
 static void remove_counted(struct conn *c, struct op *op, int err)
 {
+    bool selectable = op->saw & OP_SAW_MAILBOX;
     if (op->fail)
-        err = op->fail;
-    if (err || op->saw & OP_SAW_OTHER || (op->count && op->count > uidset_count(&op->spare)))
-        conn_finish(c, op, err ? err : -ENOTEMPTY);
+        conn_finish(c, op, op->fail);
+    else if (op->saw & OP_SAW_BELOW)
+        conn_finish(c, op, -ENOTEMPTY);
+    else if (err && !selectable)
+        remove_send(c, op); /* a level that holds no messages, and nothing below it */
+    else if (err)
+        conn_finish(c, op, err);
     else if (!(op->saw & OP_SAW_COUNT))
         conn_finish(c, op, -EIO); /* OK, but no number: nothing is destroyed on a guess */
-    else if (op->count)
-        remove_search(c, op);
-    else
+    else if (op->count == 0)
         remove_send(c, op);
+    else if (op->count > uidset_count(&op->spare))
+        conn_finish(c, op, -ENOTEMPTY);
+    else
+        remove_search(c, op);
+}
+
+/* The two searches behind the EXAMINE: nothing that is not \Deleted, and nothing that is not ours.
+ */
+static void remove_searched(struct conn *c, struct op *op, int step, int err)
+{
+    if (!err)
+        err = exec_search_error(op);
+    if (err || op->fail) {
+        conn_finish(c, op, err ? err : op->fail);
+    } else if (step == STEP_SEARCH_UNDELETED && op->found.n == 0 &&
+               op->new_uidvalidity == op->uidvalidity) {
+        exec_search_begin(op);
+        buf_adds(conn_begin(c, op, STEP_SEARCH_ALL, WANT_SEARCH), "UID SEARCH ALL");
+        conn_end(c);
+    } else if (step == STEP_SEARCH_ALL && all_spare(op)) {
+        conn_leave_box(c);
+        remove_send(c, op);
+    } else {
+        conn_finish(c, op, -ENOTEMPTY);
+    }
 }
 
 static void remove_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -158,36 +197,27 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         else
             conn_finish(c, op, err);
         return;
+    case STEP_LOOK_SELF:
     case STEP_CHILDREN:
-    case STEP_LOOK_DEST:
+    case STEP_EXAMINE:
         op->fail = op->fail ? op->fail : err;
-        if (!op->noselect)
-            return; /* STATUS or SEARCH is on its way */
-        if (op->fail || op->saw & OP_SAW_OTHER)
-            conn_finish(c, op, op->fail ? op->fail : -ENOTEMPTY);
-        else
-            remove_send(c, op);
-        return;
+        return; /* the next one is on its way */
     case STEP_STATUS:
         remove_counted(c, op, err);
         return;
-    case STEP_SEARCH:
-        if (err || op->fail)
-            conn_finish(c, op, err ? err : op->fail);
-        else if (op->found.n == 0 || !all_spare(op))
-            conn_finish(c, op, -ENOTEMPTY);
-        else
-            remove_send(c, op);
+    case STEP_SEARCH_UNDELETED:
+    case STEP_SEARCH_ALL:
+        remove_searched(c, op, step, err);
         return;
     default:
         /* A level that exists only through its children is gone when the last of them is. */
-        conn_finish(c, op, op->noselect && err == -ENOENT ? 0 : err);
+        conn_finish(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
         return;
     }
 }
 
 const struct op_class exec_remove = {
-    .retry = RETRY_SETTLE, .start = remove_start, .answered = remove_answered};
+    .retry = RETRY_SETTLE, .alone = true, .start = remove_start, .answered = remove_answered};
 
 /* ---- RENAME ---- */
 
@@ -237,4 +267,4 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
 }
 
 const struct op_class exec_rename = {
-    .retry = RETRY_SETTLE, .start = rename_start, .answered = rename_answered};
+    .retry = RETRY_SETTLE, .alone = true, .start = rename_start, .answered = rename_answered};

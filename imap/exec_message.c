@@ -16,12 +16,16 @@ enum phase {
 };
 
 enum step {
-    STEP_LOOK, /* UID SEARCH UID n: is the message still there? */
+    STEP_LOOK,        /* UID SEARCH UID n, to settle what a lost connection left open */
+    STEP_LOOK_BEFORE, /* ... in front of a MOVE or COPY whose OK would prove nothing by itself */
+    STEP_LOOK_AFTER,  /* ... behind one */
     STEP_MOVE,
-    STEP_COPY_LOOK,
     STEP_COPY,
     STEP_STORE,
     STEP_EXPUNGE_UID,
+    STEP_EXPUNGE_AGAIN,
+    STEP_LOOK_EXPUNGED, /* is it still there? */
+    STEP_LOOK_FLAGGED,  /* it is: is it \Deleted at least? */
     STEP_SEARCH_DELETED,
     STEP_EXPUNGE_ALL,
 };
@@ -30,16 +34,28 @@ enum step {
 
 static void look(struct conn *c, struct op *op, int step)
 {
-    uidset_free(&op->found);
-    buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u", op->uid);
+    exec_search_begin(op);
+    buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u%s", op->uid,
+             step == STEP_LOOK_FLAGGED ? " DELETED" : "");
     conn_end(c);
+}
+
+static bool found(const struct op *op)
+{
+    return uidset_has(&op->found, op->uid);
 }
 
 /* ---- deleting one message ---- */
 
+static void expunge(struct conn *c, struct op *op, int step)
+{
+    buf_addf(conn_begin(c, op, step, WANT_NONE), "UID EXPUNGE %u", op->uid);
+    conn_end(c);
+}
+
 static void expunge_without_uidplus(struct conn *c, struct op *op)
 {
-    uidset_free(&op->found);
+    exec_search_begin(op);
     buf_adds(conn_begin(c, op, STEP_SEARCH_DELETED, WANT_SEARCH), "UID SEARCH DELETED");
     conn_end(c);
 }
@@ -48,16 +64,31 @@ static void delete_begin(struct conn *c, struct op *op)
 {
     op->phase = PHASE_DELETE;
     op->fail = 0;
+    op->count = 0;
+    op->expunged = false;
     buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
              op->uid);
     conn_end(c);
     /* In one go with the STORE: if that is refused, the message is not \Deleted and this expunges
      * nothing. */
-    if (caps_has(&c->caps, CAP_UIDPLUS)) {
-        buf_addf(conn_begin(c, op, STEP_EXPUNGE_UID, WANT_NONE), "UID EXPUNGE %u", op->uid);
-        conn_end(c);
-    } else {
+    if (caps_has(&c->caps, CAP_UIDPLUS))
+        expunge(c, op, STEP_EXPUNGE_UID);
+    else
         expunge_without_uidplus(c, op);
+}
+
+/* Dovecot 2.3, sent STORE and EXPUNGE in one go, now and then answers OK to both and expunges
+ * nothing; a server may also say OK to a STORE that it ignores. So an OK without an EXPUNGE before
+ * it is not believed: it is asked once more, and then looked. */
+static void expunge_answered(struct conn *c, struct op *op, int step)
+{
+    if (op->count > 0) {
+        op->expunged = true;
+        conn_finish(c, op, 0);
+    } else if (step == STEP_EXPUNGE_UID) {
+        expunge(c, op, STEP_EXPUNGE_AGAIN);
+    } else {
+        look(c, op, STEP_LOOK_EXPUNGED);
     }
 }
 
@@ -72,42 +103,60 @@ static bool only_ours(const struct op *op)
     return true;
 }
 
+static void deleted_listed(struct conn *c, struct op *op)
+{
+    if (!found(op)) {
+        look(c, op, STEP_LOOK_EXPUNGED); /* another was quicker, or the STORE was ignored */
+    } else if (only_ours(op)) {
+        buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_NONE), "EXPUNGE");
+        conn_end(c);
+    } else {
+        log_info("%s: UID %u is flagged \\Deleted but not expunged: the server lacks UIDPLUS and "
+                 "other messages there are \\Deleted too",
+                 op->mailbox, op->uid);
+        conn_finish(c, op, 0);
+    }
+}
+
 static void delete_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
+    if (!err &&
+        (step == STEP_LOOK_EXPUNGED || step == STEP_LOOK_FLAGGED || step == STEP_SEARCH_DELETED))
+        err = exec_search_error(op);
     switch (step) {
     case STEP_STORE:
         op->fail = err;
         return; /* the next one is on its way */
     case STEP_EXPUNGE_UID:
-        if (op->fail) {
+    case STEP_EXPUNGE_AGAIN:
+        if (op->fail)
             conn_finish(c, op, op->fail);
-        } else if (!err) {
-            op->expunged = true;
-            conn_finish(c, op, 0);
-        } else {
+        else if (!err)
+            expunge_answered(c, op, step);
+        else
             expunge_without_uidplus(c, op); /* Proton Bridge advertises UIDPLUS and refuses it */
-        }
+        return;
+    case STEP_LOOK_EXPUNGED:
+        op->expunged = !err && !found(op);
+        if (err || op->expunged)
+            conn_finish(c, op, err);
+        else
+            look(c, op, STEP_LOOK_FLAGGED);
+        return;
+    case STEP_LOOK_FLAGGED:
+        /* Flagged, and so gone from the listing; or not even that. */
+        conn_finish(c, op, err ? err : found(op) ? 0 : -EACCES);
         return;
     case STEP_SEARCH_DELETED:
-        if (op->fail || err) {
+        if (op->fail || err)
             conn_finish(c, op, op->fail ? op->fail : err);
-        } else if (!uidset_has(&op->found, op->uid)) {
-            op->expunged = true; /* the server or another client was quicker */
-            conn_finish(c, op, 0);
-        } else if (only_ours(op)) {
-            buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_NONE), "EXPUNGE");
-            conn_end(c);
-        } else {
-            log_info("%s: UID %u is flagged \\Deleted but not expunged: the server lacks UIDPLUS "
-                     "and other messages there are \\Deleted too",
-                     op->mailbox, op->uid);
-            conn_finish(c, op, 0);
-        }
+        else
+            deleted_listed(c, op);
         return;
     case STEP_EXPUNGE_ALL:
         op->expunged = err == 0;
-        conn_finish(c, op, 0); /* flagged at least, and so gone from the listing */
+        conn_finish(c, op, 0); /* flagged at least */
         return;
     }
 }
@@ -124,9 +173,9 @@ const struct op_class exec_delete = {.retry = RETRY_SETTLE,
 static void move_by_copy(struct conn *c, struct op *op)
 {
     op->phase = PHASE_COPY;
-    /* COPY of a UID that is gone says OK too; only COPYUID (UIDPLUS) tells, or a look before. */
-    if (!caps_has(&c->caps, CAP_UIDPLUS))
-        look(c, op, STEP_COPY_LOOK);
+    op->fail = 0;
+    /* COPY of a UID that is gone says OK too, and COPYUID may be kept back: look before. */
+    look(c, op, STEP_LOOK_BEFORE);
     struct buf *b = conn_begin(c, op, STEP_COPY, WANT_NONE);
     buf_addf(b, "UID COPY %u ", op->uid);
     conn_quote(b, op->dest);
@@ -137,11 +186,15 @@ static void move_begin(struct conn *c, struct op *op)
 {
     op->count = 0;
     op->new_uid = 0;
+    op->fail = 0;
     if (!caps_has(&c->caps, CAP_MOVE)) {
         move_by_copy(c, op);
         return;
     }
     op->phase = PHASE_MOVE;
+    exec_search_begin(op);
+    if (!caps_has(&c->caps, CAP_UIDPLUS))
+        look(c, op, STEP_LOOK_BEFORE);
     struct buf *b = conn_begin(c, op, STEP_MOVE, WANT_NONE);
     buf_addf(b, "UID MOVE %u ", op->uid);
     conn_quote(b, op->dest);
@@ -156,6 +209,12 @@ static void move_start(struct conn *c, struct op *op)
         move_begin(c, op);
 }
 
+static void moved(struct conn *c, struct op *op)
+{
+    op->expunged = true;
+    conn_finish(c, op, 0);
+}
+
 /* The connection was lost in `op->phase`; now it is known whether the message is still there. */
 static void move_settle(struct conn *c, struct op *op, bool there)
 {
@@ -164,7 +223,7 @@ static void move_settle(struct conn *c, struct op *op, bool there)
         if (there)
             move_begin(c, op);
         else
-            conn_finish(c, op, 0); /* it moved; its new UID shows when the folder is read */
+            moved(c, op); /* its new UID shows when the folder is read */
         return;
     case PHASE_COPY:
         /* Copied or not, the message is here. Asking again could make a second copy. */
@@ -176,47 +235,62 @@ static void move_settle(struct conn *c, struct op *op, bool there)
         if (there)
             delete_begin(c, op);
         else
-            conn_finish(c, op, 0);
+            moved(c, op);
         return;
     }
 }
 
-/* OK, but was anything moved? MOVE of a UID that is gone says OK as well. */
+/* OK, but was anything moved? MOVE of a UID that is gone says OK as well. COPYUID proves it; so
+ * does having seen the message right before. */
 static void move_confirm(struct conn *c, struct op *op)
 {
-    if (op->new_uid || op->count > 0)
-        conn_finish(c, op, 0);
+    if (op->new_uid || found(op))
+        moved(c, op);
     else
-        look(c, op, STEP_LOOK);
+        look(c, op, STEP_LOOK_AFTER);
+}
+
+/* Neither COPYUID nor a look before: an EXPUNGE and a message that is gone must do. */
+static void move_looked_after(struct conn *c, struct op *op)
+{
+    if (!found(op) && op->count > 0)
+        moved(c, op);
+    else
+        conn_finish(c, op, found(op) ? -EIO : -ENOENT);
 }
 
 static void copy_confirm(struct conn *c, struct op *op)
 {
-    bool confirmed = caps_has(&c->caps, CAP_UIDPLUS) ? op->new_uid != 0
-                                                      : uidset_has(&op->found, op->uid);
-    if (confirmed) {
+    if (op->new_uid || found(op)) {
         delete_begin(c, op);
         return;
     }
-    log_warn("%s: the server did not confirm the copy of UID %u to %s: nothing is deleted",
-             op->mailbox, op->uid, op->dest);
-    conn_finish(c, op, caps_has(&c->caps, CAP_UIDPLUS) ? -EIO : -ENOENT);
+    log_warn("%s: UID %u was not there to be copied to %s: nothing is deleted", op->mailbox,
+             op->uid, op->dest);
+    conn_finish(c, op, -ENOENT);
 }
 
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
+    if (!err && step <= STEP_LOOK_AFTER)
+        err = exec_search_error(op);
     switch (step) {
-    case STEP_LOOK: {
-        bool there = uidset_has(&op->found, op->uid);
+    case STEP_LOOK:
         if (err)
             conn_finish(c, op, err);
-        else if (op->attempts)
-            move_settle(c, op, there);
         else
-            conn_finish(c, op, there ? -EIO : -ENOENT);
+            move_settle(c, op, found(op));
         return;
-    }
+    case STEP_LOOK_BEFORE:
+        op->fail = err;
+        return;
+    case STEP_LOOK_AFTER:
+        if (err)
+            conn_finish(c, op, err);
+        else
+            move_looked_after(c, op);
+        return;
     case STEP_MOVE:
         if (r->cond == COND_BAD && op->count == 0 && !op->new_uid)
             move_by_copy(c, op); /* advertised and not understood */
@@ -224,9 +298,6 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
             conn_finish(c, op, err);
         else
             move_confirm(c, op);
-        return;
-    case STEP_COPY_LOOK:
-        op->fail = err;
         return;
     case STEP_COPY:
         if (err || op->fail)

@@ -39,9 +39,10 @@ const struct op_class exec_list = {
 
 static void check_start(struct conn *c, struct op *op)
 {
-    if (c->box.fresh) {
+    if (c->box.just_selected) {
         op->state = c->box.state;
         op->state.fresh = true;
+        c->box.fresh = false;
         conn_finish(c, op, 0);
         return;
     }
@@ -53,8 +54,9 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
 {
     (void)step;
     op->state = c->box.state;
-    op->state.fresh = false;
-    conn_finish(c, op, outcome_errno(r));
+    op->state.fresh = c->box.fresh;
+    c->box.fresh = false;
+    conn_finish(c, op, c->box.ready ? outcome_errno(r) : -EIO);
 }
 
 const struct op_class exec_check = {
@@ -96,9 +98,20 @@ const struct op_class exec_flags = {
 
 enum { SEARCH_EXTENDED, SEARCH_PLAIN };
 
-static void search_send(struct conn *c, struct op *op, int step)
+void exec_search_begin(struct op *op)
 {
     uidset_free(&op->found);
+    op->got = false;
+}
+
+int exec_search_error(const struct op *op)
+{
+    return op->got ? 0 : -EIO;
+}
+
+static void search_send(struct conn *c, struct op *op, int step)
+{
+    exec_search_begin(op);
     struct buf *b = conn_begin(c, op, step, WANT_SEARCH);
     /* ESEARCH (RFC 4731) answers in ranges: a full mailbox is a few bytes. */
     buf_addf(b, "UID SEARCH %s%s", step == SEARCH_EXTENDED ? "RETURN (ALL) " : "", op->text);
@@ -114,6 +127,8 @@ static void search_answered(struct conn *c, struct op *op, int step, const struc
 {
     if (step == SEARCH_EXTENDED && r->cond == COND_BAD)
         search_send(c, op, SEARCH_PLAIN);
+    else if (r->cond == COND_OK)
+        conn_finish(c, op, exec_search_error(op));
     else
         conn_finish(c, op, r->cond == COND_BAD ? -EINVAL : outcome_errno(r));
 }
@@ -148,8 +163,8 @@ const struct op_class exec_body = {.retry = RETRY_REPEAT,
 static void header_start(struct conn *c, struct op *op)
 {
     op->got = false;
-    buf_addf(conn_begin(c, op, 0, WANT_HEADER),
-             "UID FETCH %u (UID BODY.PEEK[HEADER.FIELDS (%s)])", op->uid, op->text);
+    buf_addf(conn_begin(c, op, 0, WANT_HEADER), "UID FETCH %u (UID BODY.PEEK[HEADER.FIELDS (%s)])",
+             op->uid, op->text);
     conn_end(c);
 }
 

@@ -49,7 +49,7 @@ static const struct {
     const char *name;
     void (*take)(struct fetch_row *, const struct arg *);
 } items[] = {
-    {"UID", take_uid},          {"FLAGS", take_flags},   {"RFC822.SIZE", take_size},
+    {"UID", take_uid},           {"FLAGS", take_flags},   {"RFC822.SIZE", take_size},
     {"INTERNALDATE", take_date}, {"MODSEQ", take_modseq},
 };
 

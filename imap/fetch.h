@@ -17,14 +17,14 @@ enum {
 };
 
 struct fetch_row {
-    unsigned has;    /* FETCH_... bits */
-    uint32_t seq;    /* message sequence number; 0 from Courier means nothing */
-    uint32_t uid;    /* 0: the row does not say whose it is */
-    uint32_t flags;  /* FLAG_... bits */
+    unsigned has;                /* FETCH_... bits */
+    uint32_t seq;                /* message sequence number; 0 from Courier means nothing */
+    uint32_t uid;                /* 0: the row does not say whose it is */
+    uint32_t flags;              /* FLAG_... bits */
     const struct arg *flag_list; /* the same as sent, with keywords */
-    int64_t date;    /* INTERNALDATE, seconds since the epoch */
-    uint64_t size;   /* RFC822.SIZE, which may lie */
-    uint64_t modseq; /* RFC 7162 */
+    int64_t date;                /* INTERNALDATE, seconds since the epoch */
+    uint64_t size;               /* RFC822.SIZE, which may lie */
+    uint64_t modseq;             /* RFC 7162 */
     struct str header;
     struct str body;
     bool body_nil;     /* NIL instead of a string */

@@ -27,14 +27,18 @@ static bool is_status(const char *line, size_t len)
            str_is(w, "PREAUTH");
 }
 
+/* With the same idea of where a string ends as response.c has, or the two would disagree about what
+ * is structure and what is content. */
 static bool inside_quotes(const char *line, const char *at)
 {
     bool quoted = false;
     for (const char *p = line; p < at; p++) {
-        if (*p == '"')
-            quoted = !quoted;
-        else if (quoted && *p == '\\')
+        if (!quoted)
+            quoted = *p == '"';
+        else if (*p == '\\')
             p++;
+        else if (*p == '"' && (p[1] == ' ' || p[1] == ')' || p[1] == ']'))
+            quoted = false;
     }
     return quoted;
 }

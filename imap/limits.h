@@ -19,7 +19,8 @@
 /* Parentheses within parentheses. */
 #define LIMIT_NESTING 64
 
-/* Tokens in one response: what a line of LIMIT_LINE bytes of single digits would need is refused. */
+/* Tokens in one response: what a line of LIMIT_LINE bytes of single digits would need is refused.
+ */
 #define LIMIT_TOKENS (4u * 1024 * 1024)
 
 /* Messages in one mailbox that are loaded; the table costs some 100 bytes each. */
@@ -34,6 +35,9 @@
 
 /* Mailboxes in one account. */
 #define LIMIT_MAILBOXES 100000u
+
+/* Levels of a mailbox name. */
+#define LIMIT_LEVELS 64
 
 /* A mailbox name on the wire. */
 #define LIMIT_MAILBOX_NAME 4096u

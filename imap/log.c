@@ -7,6 +7,8 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "imap/utf8.h"
+
 enum { LINE_MAX_BYTES = 2000 };
 
 static atomic_bool debugging;
@@ -34,12 +36,15 @@ bool log_debugging(void)
 void log_escape(struct buf *out, const char *data, size_t len, size_t max)
 {
     size_t n = len < max ? len : max;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)data[i];
-        if (c < 0x20 || c == 0x7f)
-            buf_addf(out, "\\x%02x", c);
-        else
-            buf_addc(out, (char)c);
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t len_cp = utf8_next(data + i, n - i, &cp);
+        bool plain = len_cp && !utf8_is_control(cp) && !utf8_is_bidi(cp);
+        for (size_t end = i + (len_cp ? len_cp : 1); i < end; i++)
+            if (plain)
+                buf_addc(out, data[i]);
+            else
+                buf_addf(out, "\\x%02x", (unsigned char)data[i]);
     }
     if (n < len)
         buf_adds(out, "...");

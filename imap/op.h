@@ -1,5 +1,6 @@
 /* One thing asked of the server: what, in which mailbox, and whom to tell. An operation becomes one
- * or several commands on one connection, and is repeated or settled when that connection is lost. */
+ * or several commands on one connection, and is repeated or settled when that connection is lost.
+ */
 #ifndef IMAP_OP_H
 #define IMAP_OP_H
 
@@ -50,9 +51,8 @@ struct op {
     uint64_t off;
     uint32_t len;
     uint64_t modseq;
-    bool mark_seen; /* OP_BODY: BODY[] instead of BODY.PEEK[] */
-    bool noselect;  /* OP_REMOVE: the mailbox cannot hold messages */
-    char delim;     /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
+    bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */
+    char delim;          /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
     struct uidset spare; /* UIDs this mount deleted that are only flagged so far */
 
     /* Whom to tell: on the connection's thread, no lock held, strings borrowed for the call.
@@ -69,16 +69,15 @@ struct op {
     struct uidset found;
     uint32_t new_uid; /* 0: the server did not say (no COPYUID, RFC 4315) */
     uint32_t new_uidvalidity;
-    bool expunged; /* false: the message is flagged \Deleted and still there (no UIDPLUS) */
+    bool expunged; /* OP_DELETE, OP_MOVE; false: it is flagged \Deleted and still there */
     bool gone;     /* the server had no such message */
-    bool got;      /* on_bytes was called */
+    bool got;      /* on_bytes was called; of a SEARCH: the server said what it found */
     uint64_t quota_used, quota_limit; /* KiB; limit 0: none */
 
     /* The pool's and the connection's own. */
     struct op *prev, *next;
     int64_t submitted; /* clock_ms() */
     unsigned attempts; /* connections lost under it */
-    unsigned inflight; /* commands sent and not yet answered */
     int phase;         /* of the kind's own steps; survives a lost connection */
     int fail;          /* first error of its commands, kept until the last is answered */
     uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen */
@@ -87,9 +86,9 @@ struct op {
 
 /* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
 enum {
-    OP_SAW_MAILBOX = 1, /* LIST had op->mailbox */
+    OP_SAW_MAILBOX = 1, /* LIST had op->mailbox, as one that holds messages */
     OP_SAW_DEST = 2,    /* LIST had op->dest */
-    OP_SAW_OTHER = 4,   /* LIST had something else */
+    OP_SAW_BELOW = 4,   /* LIST had something below op->mailbox */
     OP_SAW_COUNT = 8,   /* STATUS had MESSAGES */
 };
 

@@ -2,8 +2,8 @@
  *
  * One lock guards the queue and the published state of each connection; it is never held while a
  * callback runs, and callers may hold their own locks while they submit. Connections pull: a thread
- * with room takes the first operation it may take. Connection 0 carries no message bodies as long as
- * there is another that can, so that a listing never waits behind an attachment. */
+ * with room takes the first operation it may take. Connection 0 carries no message bodies as long
+ * as there is another that can, so that a listing never waits behind an attachment. */
 #include "imap/pool_internal.h"
 
 #include <errno.h>
@@ -23,6 +23,7 @@ enum {
     MAX_ATTEMPTS = 3,       /* connections lost under one operation before it fails */
     COMFORTABLE = 4,        /* operations on a connection before another is preferred */
     SHORT_LIFE = 2000,      /* ms; a connection that lives less is a sign of trouble */
+    UNFAIR = 500,           /* ms; who waits longer gets the next turn */
     BACKOFF_FIRST = 250,    /* ms */
     BACKOFF_LAST = 4000,    /* ms */
     BACKOFF_DENIED = 60000, /* ms after a refused login: never hammer */
@@ -43,7 +44,8 @@ struct pool {
     int first_err;    /* like this, */
     struct buf why;   /* because of this */
     int down_err;     /* why the last attempt to connect failed, or 0 */
-    bool stopping;
+    bool stopping;    /* finish what was accepted, */
+    bool stopped;     /* ... and now stop whatever is going on */
 };
 
 /* ---- small things ---- */
@@ -85,8 +87,7 @@ static int lost_errno(int err)
 static void fail_list(struct op *list, int err)
 {
     struct op *op, *tmp;
-    DL_FOREACH_SAFE(list, op, tmp)
-    {
+    DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
         op->err = err;
         op->done(op);
@@ -103,7 +104,7 @@ static bool usable_locked(const struct conn *c)
 /* Bodies keep off connection 0 while another can carry them: is up, or has not just failed. */
 static bool lane_ok_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
-    if (!op_class(op)->body || c->index != 0)
+    if (!op_class(op)->body || c->index != 0 || p->stopping)
         return true;
     for (unsigned i = 1; i < p->nconns; i++)
         if (p->conns[i].status != CONN_DOWN || !p->conns[i].backoff)
@@ -116,8 +117,7 @@ static struct op *take_expired_locked(struct pool *p)
 {
     struct op *expired = NULL, *op, *tmp;
     int64_t limit = clock_ms() - p->config->timeout;
-    DL_FOREACH_SAFE(p->queue, op, tmp)
-    {
+    DL_FOREACH_SAFE (p->queue, op, tmp) {
         if (op->submitted <= limit) {
             DL_DELETE(p->queue, op);
             DL_APPEND(expired, op);
@@ -137,14 +137,19 @@ static bool suits_locked(const struct pool *p, const struct conn *c, const struc
 {
     if (c->status != CONN_UP || !lane_ok_locked(p, c, op))
         return false;
+    if (c->alone || op_class(op)->alone)
+        return c->load == 0;
     if (!op_class(op)->select)
         return c->load < COMFORTABLE;
-    return has_selected_locked(c, op) ? c->load < COMFORTABLE : c->load == 0;
+    /* Questions that someone waits for do not queue up behind bodies. */
+    unsigned room = op_class(op)->body ? COMFORTABLE : 1;
+    return has_selected_locked(c, op) ? c->load < room : c->load == 0;
 }
 
 static bool may_take_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
-    if (c->load >= LIMIT_PIPELINE || !lane_ok_locked(p, c, op))
+    if (c->load >= LIMIT_PIPELINE || c->alone || !lane_ok_locked(p, c, op) ||
+        (op_class(op)->alone && c->load > 0))
         return false;
     if (op->background && c->load >= COMFORTABLE / 2)
         return false;
@@ -266,7 +271,8 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
     pthread_mutex_unlock(&p->lock);
     if (!err)
         return p;
-    pool_close(p);
+    pool_stop(p);
+    pool_free(p);
     return NULL;
 }
 
@@ -274,8 +280,7 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
 static struct op *drop_reads_locked(struct pool *p)
 {
     struct op *dropped = NULL, *op, *tmp;
-    DL_FOREACH_SAFE(p->queue, op, tmp)
-    {
+    DL_FOREACH_SAFE (p->queue, op, tmp) {
         const struct op_class *class = op_class(op);
         if (class->retry == RETRY_REPEAT && !class->write) {
             DL_DELETE(p->queue, op);
@@ -285,10 +290,8 @@ static struct op *drop_reads_locked(struct pool *p)
     return dropped;
 }
 
-void pool_close(struct pool *p)
+void pool_stop(struct pool *p)
 {
-    if (!p)
-        return;
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     struct op *dropped = drop_reads_locked(p);
@@ -302,12 +305,26 @@ void pool_close(struct pool *p)
     for (unsigned i = 0; i < p->nconns; i++) {
         if (pthread_timedjoin_np(p->conns[i].thread, NULL, &until) == 0)
             continue;
+        pthread_mutex_lock(&p->lock);
+        p->stopped = true;
+        pthread_mutex_unlock(&p->lock);
         uint64_t one = 1;
         if (write(p->stop, &one, sizeof one) < 0)
             log_error("cannot stop the connections: %s", strerror(errno));
         pthread_join(p->conns[i].thread, NULL);
     }
-    fail_list(p->queue, -ENOTCONN);
+    p->nconns = 0;
+}
+
+void pool_free(struct pool *p)
+{
+    if (!p)
+        return;
+    while (p->queue) { /* an answer may ask for more */
+        struct op *list = p->queue;
+        p->queue = NULL;
+        fail_list(list, -ENOTCONN);
+    }
     for (unsigned i = 0; i < p->config->connections; i++) {
         close(p->conns[i].wake);
         free(p->conns[i].box_name);
@@ -360,14 +377,22 @@ struct op *pool_take(struct pool *p, struct conn *c)
 {
     struct op *op;
     pthread_mutex_lock(&p->lock);
-    DL_FOREACH(p->queue, op)
-    {
+    DL_FOREACH (p->queue, op) {
         if (may_take_locked(p, c, op)) {
             DL_DELETE(p->queue, op);
             c->load++;
+            c->alone = op_class(op)->alone;
+            break;
+        }
+        /* What has waited so long is not passed over for ever by what suits this connection. */
+        if (c->load > 0 && clock_ms() - op->submitted > UNFAIR && !others_alive_locked(p, c)) {
+            op = NULL;
             break;
         }
     }
+    /* One wake-up may have stood for several operations: pass it on. */
+    if (op && p->queue)
+        wake_for_locked(p, p->queue);
     pthread_mutex_unlock(&p->lock);
     return op;
 }
@@ -376,6 +401,7 @@ static void drop_load(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
     c->load--;
+    c->alone = false;
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -388,10 +414,17 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
 {
-    bool again = op_class(op)->retry != RETRY_NEVER && ++op->attempts < MAX_ATTEMPTS &&
-                 clock_ms() - op->submitted < p->config->timeout;
+    enum op_retry retry = op_class(op)->retry;
+    bool late = clock_ms() - op->submitted >= p->config->timeout;
+    bool again = retry != RETRY_NEVER && ++op->attempts < MAX_ATTEMPTS && !late;
+    /* A change whose fate is unknown is looked after once, however late it is. */
+    if (retry == RETRY_SETTLE && op->attempts == 1 && late) {
+        again = true;
+        op->submitted = clock_ms();
+    }
     pthread_mutex_lock(&p->lock);
     c->load--;
+    c->alone = false;
     again = again && !p->stopping;
     if (again)
         DL_PREPEND(p->queue, op);
@@ -406,8 +439,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
 static bool needed_locked(const struct pool *p, const struct conn *c)
 {
     struct op *op;
-    DL_FOREACH(p->queue, op)
-    {
+    DL_FOREACH (p->queue, op) {
         if (!lane_ok_locked(p, c, op))
             continue;
         bool suited = false;
@@ -425,7 +457,9 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     struct op *failed = NULL;
     pthread_mutex_lock(&p->lock);
     int err = p->down_err ? p->down_err : -ENOTCONN;
-    if (p->stopping && (!p->queue || others_alive_locked(p, c) || !usable_locked(c))) {
+    if (p->stopped) {
+        advice = POOL_STOP;
+    } else if (p->stopping && (!p->queue || others_alive_locked(p, c) || !usable_locked(c))) {
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first_tried) {
         advice = POOL_CONNECT;
@@ -444,14 +478,21 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     return advice;
 }
 
+int pool_patience(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t left = p->queue ? c->retry_at - clock_ms() : -1;
+    pthread_mutex_unlock(&p->lock);
+    return left > 0 ? (int)left + 1 : -1;
+}
+
 int64_t pool_connect_deadline(struct pool *p)
 {
     int64_t now = clock_ms();
     int64_t deadline = now + p->config->timeout;
     struct op *op;
     pthread_mutex_lock(&p->lock);
-    DL_FOREACH(p->queue, op)
-    {
+    DL_FOREACH (p->queue, op) {
         if (op->submitted + p->config->timeout < deadline)
             deadline = op->submitted + p->config->timeout;
     }
@@ -512,10 +553,10 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     if (c->status == CONN_UP) {
         bool brief = clock_ms() - c->up_since < SHORT_LIFE;
         /* One early death may be chance; from the second on, wait before the next try. */
-        if (brief && err && c->backoff)
+        c->early = brief && err ? c->early + 1 : 0;
+        c->backoff = 0;
+        if (c->early > 1)
             back_off_locked(c, 0);
-        else
-            c->backoff = brief && err ? 1 : 0;
     }
     c->status = CONN_DOWN;
     if (p->queue)
@@ -560,6 +601,8 @@ void pool_release(struct pool *p, struct conn *self, const char *mailbox, char d
             (c->box_name[n] && c->box_name[n] != delim))
             continue;
         c->release = true;
+        free(c->box_name); /* nothing more for this mailbox before it is selected anew */
+        c->box_name = NULL;
         wake(c);
     }
     pthread_mutex_unlock(&p->lock);

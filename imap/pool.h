@@ -11,9 +11,9 @@ struct tls_config;
 
 enum tls_mode { TLS_IMPLICIT, TLS_STARTTLS, TLS_NONE };
 
-/* Borrowed by the pool until pool_close(). */
+/* Borrowed by the pool until pool_free(). */
 struct pool_config {
-    const char *host;   /* also the name that certificates are held against */
+    const char *host; /* also the name that certificates are held against */
     const char *port;
     const char *tunnel; /* a shell command to speak with instead of host:port, or NULL */
     enum tls_mode tls_mode;
@@ -30,8 +30,7 @@ struct pool_config {
  * thread with no lock held; arguments are borrowed for the call. `mailbox` is the wire name. */
 struct pool_events {
     /* A FETCH row with a UID. */
-    void (*row)(void *ctx, const char *mailbox, uint32_t uidvalidity,
-                const struct fetch_row *row);
+    void (*row)(void *ctx, const char *mailbox, uint32_t uidvalidity, const struct fetch_row *row);
     /* Something changed that a UID does not tell: the bits of enum pool_change. */
     void (*changed)(void *ctx, const char *mailbox, uint32_t uidvalidity, unsigned what);
     /* What arrived together has been delivered. */
@@ -49,14 +48,17 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
  * server. May be called with the caller's locks held. */
 void pool_submit(struct pool *p, struct op *op);
 
-/* Finishes what was submitted (for at most the timeout), logs out, frees everything. What could not
- * be finished gets -ENOTCONN. */
-void pool_close(struct pool *p);
+/* Finishes the changes that were submitted (for at most the timeout), logs out, ends the threads.
+ * What is submitted from now on is answered by pool_free(). */
+void pool_stop(struct pool *p);
+
+/* After pool_stop(): answers what is left with -ENOTCONN and frees everything; NULL is allowed. */
+void pool_free(struct pool *p);
 
 /* Appends lines for .imapfs/status: one per connection, then the sums. */
 void pool_status(struct pool *p, struct buf *out);
 
-/* The personal namespace's prefix (RFC 2342), "" when there is none. Valid until pool_close(). */
+/* The personal namespace's prefix (RFC 2342), "" when there is none. Valid until pool_free(). */
 const char *pool_namespace(struct pool *p);
 
 #endif

@@ -27,6 +27,9 @@ enum pool_advice {
 };
 enum pool_advice pool_advise(struct pool *p, struct conn *c);
 
+/* For how long (ms; -1: for ever) such a thread may sleep unless it is woken. */
+int pool_patience(struct pool *p, struct conn *c);
+
 /* Until when connecting is worth while: what waits the longest must be answered by then. */
 int64_t pool_connect_deadline(struct pool *p);
 

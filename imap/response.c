@@ -39,7 +39,7 @@ static int read_quoted(struct reader *r, struct str *s)
 {
     char *to = ++r->p;
     s->p = to;
-    for (; r->p < r->end; r->p++) {
+    for (; r->p < r->end && *r->p != '\n'; r->p++) {
         if (*r->p == '"' && closes_string(r, r->p)) {
             s->n = (size_t)(to - s->p);
             r->p++;
@@ -74,6 +74,11 @@ static int read_literal(struct reader *r, struct str *s)
     return 0;
 }
 
+static bool has_section(struct str item)
+{
+    return str_is(item, "BODY") || str_is(item, "BODY.PEEK") || str_starts(item, "BINARY");
+}
+
 /* Brackets belong to the atom with all that is in them: BODY[HEADER.FIELDS ("FROM")]<0>. */
 static void read_atom(struct reader *r, struct str *s)
 {
@@ -81,7 +86,7 @@ static void read_atom(struct reader *r, struct str *s)
     bool bracket = false;
     for (; r->p < r->end; r->p++) {
         char c = *r->p;
-        if (c == '[')
+        if (c == '[' && has_section((struct str){s->p, (size_t)(r->p - s->p)}))
             bracket = true;
         else if (c == ']')
             bracket = false;
@@ -247,7 +252,7 @@ bool arg_number(const struct arg *arg, uint64_t max, uint64_t *n)
     uint64_t v = 0;
     for (size_t i = 0; i < arg->s.n; i++) {
         uint64_t digit = (uint64_t)(arg->s.p[i] - '0');
-        if (v > (max - digit) / 10)
+        if (digit > max || v > (max - digit) / 10)
             return false;
         v = v * 10 + digit;
     }

@@ -29,15 +29,15 @@ enum resp_cond { COND_NONE, COND_OK, COND_NO, COND_BAD, COND_BYE, COND_PREAUTH }
 
 struct response {
     enum resp_kind kind;
-    struct str tag;         /* of TAGGED */
-    enum resp_cond cond;    /* of TAGGED always; of UNTAGGED when it is a status response */
-    bool has_number;        /* "* 23 EXISTS" */
-    uint32_t number;        /* its 23 */
-    struct str name;        /* the keyword: FETCH, LIST, OK, ... */
-    struct arg *args;       /* behind the keyword; NULL for a status response */
-    struct str code;        /* the keyword of a bracketed response code, else empty */
-    struct arg *code_args;  /* behind that keyword */
-    struct str text;        /* the human text of a status response or a continuation */
+    struct str tag;        /* of TAGGED */
+    enum resp_cond cond;   /* of TAGGED always; of UNTAGGED when it is a status response */
+    bool has_number;       /* "* 23 EXISTS" */
+    uint32_t number;       /* its 23 */
+    struct str name;       /* the keyword: FETCH, LIST, OK, ... */
+    struct arg *args;      /* behind the keyword; NULL for a status response */
+    struct str code;       /* the keyword of a bracketed response code, else empty */
+    struct arg *code_args; /* behind that keyword */
+    struct str text;       /* the human text of a status response or a continuation */
 };
 
 /* Takes apart the complete response of `len` bytes that frame_scan() found. Quoted strings are

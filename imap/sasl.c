@@ -11,8 +11,8 @@ struct sasl {
     Gsasl_session *session;
 };
 
-struct sasl *sasl_start(const char *mech, const char *user, const char *password,
-                        const char *host, struct buf *why)
+struct sasl *sasl_start(const char *mech, const char *user, const char *password, const char *host,
+                        struct buf *why)
 {
     struct sasl *s = mem_zalloc(sizeof *s);
     if (gsasl_init(&s->lib) != GSASL_OK ||

@@ -29,8 +29,8 @@ static int explain(struct session *s, int err, const char *during)
     else if (err == -ECONNRESET)
         buf_addf(s->why, "the server closed the connection %s", during);
     else if (err == -EPROTO)
-        buf_addf(s->why, "the server sends %s %s",
-                 s->c->fault ? s->c->fault : "what is not IMAP", during);
+        buf_addf(s->why, "the server sends %s %s", s->c->fault ? s->c->fault : "what is not IMAP",
+                 during);
     else
         buf_addf(s->why, "%s %s", strerror(-err), during);
     return err;
@@ -118,7 +118,9 @@ static int starttls(struct session *s)
                          "everything in clear text");
         return -EPROTO;
     }
+    c->hold = true;
     err = command(s, "STARTTLS", "when asked for STARTTLS");
+    c->hold = false;
     if (err)
         return err;
     if (c->reply.cond != COND_OK) {
@@ -227,8 +229,12 @@ static int login_string(struct session *s, const char *text)
     }
     buf_addf(&c->out, "{%zu}\r\n", strlen(text));
     int err = await(s, "during login");
-    if (!err && !c->reply.done)
+    if (!err && c->reply.done && c->reply.cond == COND_OK) {
+        buf_adds(s->why, "the server lets in whom it has not asked for a password");
+        err = -EPROTO;
+    } else if (!err && !c->reply.done) {
         conn_secret(c, text, strlen(text));
+    }
     return err;
 }
 
@@ -324,6 +330,7 @@ static int open_once(struct session *s)
     c->caps = (struct caps){0};
     c->reply.tag = 0;
     c->fault = NULL;
+    c->hold = false;
     c->greeted = c->bye = c->logout = c->serving = false;
     c->connects++;
 

@@ -11,11 +11,15 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,58 +134,92 @@ static int poll_deadline(int fd, short events, int stop, int64_t deadline)
     }
 }
 
-/* getaddrinfo() knows no deadline, so it runs aside. A look-up that outlives its deadline is left
- * to end by itself, and its memory with it: there is no way to take it back. */
+/* getaddrinfo() knows no deadline, so it has a thread of its own, which one may stop waiting for.
+ */
+struct lookup {
+    atomic_int refs; /* the asker and the thread */
+    int done;        /* eventfd: readable when the result is there */
+    int gai;         /* the result */
+    struct addrinfo *list;
+    struct addrinfo hints;
+    char host[256], port[16];
+};
+
+static void lookup_unref(struct lookup *q)
+{
+    if (atomic_fetch_sub(&q->refs, 1) > 1)
+        return;
+    if (q->list)
+        freeaddrinfo(q->list);
+    close(q->done);
+    free(q);
+}
+
+static void *lookup_main(void *arg)
+{
+    struct lookup *q = arg;
+    uint64_t one = 1;
+    q->gai = getaddrinfo(q->host, q->port, &q->hints, &q->list);
+    if (write(q->done, &one, sizeof one) < 0)
+        q->gai = EAI_SYSTEM;
+    lookup_unref(q);
+    return NULL;
+}
+
+static int lookup_wait(struct lookup *q, int stop, int64_t deadline)
+{
+    pthread_t thread;
+    uint64_t count;
+    int err = -pthread_create(&thread, NULL, lookup_main, q);
+    if (err) {
+        lookup_unref(q); /* the thread's share */
+        return err;
+    }
+    pthread_detach(thread);
+    err = poll_deadline(q->done, POLLIN, stop, deadline);
+    return err ? err : read(q->done, &count, sizeof count) < 0 ? -errno : 0;
+}
+
 static int resolve(const char *host, const char *port, int stop, int64_t deadline,
                    struct addrinfo **out, struct buf *why)
 {
-    struct lookup {
-        struct gaicb cb;
-        struct addrinfo hints;
-        char host[256], port[16];
-    } *q = mem_zalloc(sizeof *q);
+    struct lookup *q = mem_zalloc(sizeof *q);
+    struct in6_addr literal;
+    bool numeric =
+        inet_pton(AF_INET, host, &literal) == 1 || inet_pton(AF_INET6, host, &literal) == 1;
+    atomic_init(&q->refs, numeric ? 1 : 2);
+    q->done = eventfd(0, EFD_CLOEXEC);
     snprintf(q->host, sizeof q->host, "%s", host);
     snprintf(q->port, sizeof q->port, "%s", port);
     q->hints.ai_socktype = SOCK_STREAM;
-    q->hints.ai_flags = AI_ADDRCONFIG;
-    q->cb = (struct gaicb){.ar_name = q->host, .ar_service = q->port, .ar_request = &q->hints};
-    struct in6_addr literal;
-    if (inet_pton(AF_INET, host, &literal) == 1 || inet_pton(AF_INET6, host, &literal) == 1)
-        q->hints.ai_flags = AI_NUMERICHOST;
-
-    struct gaicb *list[1] = {&q->cb};
-    int gai = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
+    q->hints.ai_flags = numeric ? AI_NUMERICHOST : AI_ADDRCONFIG;
     int err = 0;
-    while (gai == 0 && (gai = gai_error(&q->cb)) == EAI_INPROGRESS) {
-        /* Short turns, because gai_suspend() cannot watch the stop descriptor. */
-        struct timespec turn = {.tv_nsec = 100 * 1000000};
-        const struct gaicb *wait[1] = {&q->cb};
-        gai_suspend(wait, 1, &turn);
-        err = poll_deadline(-1, 0, stop, clock_ms());
-        err = err == -ECANCELED ? err : clock_ms() >= deadline ? -ETIMEDOUT : 0;
-        if (err) {
-            buf_addf(why, "cannot look up %s: %s", host, strerror(-err));
-            if (gai_cancel(&q->cb) == EAI_CANCELED)
-                free(q);
-            return err;
-        }
-        gai = 0;
+    if (numeric)
+        q->gai = getaddrinfo(q->host, q->port, &q->hints, &q->list);
+    else
+        err = lookup_wait(q, stop, deadline);
+    if (err) {
+        buf_addf(why, "cannot look up %s: %s", host, strerror(-err));
+    } else if (q->gai != 0) {
+        buf_addf(why, "cannot find host %s: %s", host, gai_strerror(q->gai));
+        err = -EHOSTUNREACH;
+    } else {
+        *out = q->list;
+        q->list = NULL;
     }
-    if (gai != 0) {
-        buf_addf(why, "cannot find host %s: %s", host, gai_strerror(gai));
-        free(q);
-        return -EHOSTUNREACH;
-    }
-    *out = q->cb.ar_result;
-    free(q);
-    return 0;
+    lookup_unref(q);
+    return err;
 }
 
+/* Keep-alive probes notice a peer that vanished while nobody was asking for anything. */
 static void set_socket_options(int fd)
 {
-    int on = 1;
+    int on = 1, idle = 60, interval = 15, count = 4;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
 static int try_address(const struct addrinfo *ai, int stop, int64_t deadline, int *out)
@@ -245,6 +283,7 @@ int stream_tunnel(struct stream **out, const char *command, int stop, struct buf
     }
     pid_t pid = fork();
     if (pid == 0) {
+        setpgid(0, 0);
         dup2(pair[1], 0);
         dup2(pair[1], 1);
         sigset_t none;
@@ -299,8 +338,9 @@ static void explain_tls(SSL *ssl, const char *host, struct buf *why)
     }
     unsigned long code = ERR_peek_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    buf_addf(why, "no TLS with %s: %s", host,
-             reason ? reason : "the server closed the connection");
+    buf_addf(why, "no TLS with %s: %s", host, reason ? reason : "the server closed the connection");
+    if (code && ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
+        buf_adds(why, " (is this the port for imap://, with STARTTLS?)");
 }
 
 static int check_pin(SSL *ssl, const struct tls_config *c, const char *host, struct buf *why)
@@ -426,6 +466,19 @@ const char *stream_cipher(const struct stream *s)
     return s->cipher;
 }
 
+/* Ends a tunnel's processes; one that does not listen is killed. */
+static void reap(pid_t child)
+{
+    kill(-child, SIGTERM);
+    int fd = (int)syscall(SYS_pidfd_open, child, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (fd < 0 || poll(&p, 1, 2000) <= 0)
+        kill(-child, SIGKILL);
+    if (fd >= 0)
+        close(fd);
+    waitpid(child, NULL, 0);
+}
+
 void stream_close(struct stream **sp)
 {
     struct stream *s = *sp;
@@ -436,10 +489,8 @@ void stream_close(struct stream **sp)
         SSL_free(s->ssl);
     }
     close(s->fd);
-    if (s->child > 0) {
-        kill(s->child, SIGTERM);
-        waitpid(s->child, NULL, 0);
-    }
+    if (s->child > 0)
+        reap(s->child);
     free(s);
     *sp = NULL;
 }

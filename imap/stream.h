@@ -1,4 +1,5 @@
-/* A byte stream to a server: TCP, TLS over it, or a command's pipe. The one file that knows OpenSSL.
+/* A byte stream to a server: TCP, TLS over it, or a command's pipe. The one file that knows
+ * OpenSSL.
  *
  * Sockets never block: every wait is a poll with a deadline, and a readable `stop` descriptor ends
  * it early with -ECANCELED. One thread uses a stream at a time. */
@@ -31,8 +32,8 @@ int stream_connect(struct stream **out, const char *host, const char *port, int 
 int stream_tunnel(struct stream **out, const char *command, int stop, struct buf *why);
 
 /* Negotiates TLS 1.2 or newer and verifies the certificate against `host` (a name, or an address
- * when it is one). Bytes that arrived before belong to nobody: the caller checks that it holds none.
- * On failure -errno, and `why` says which of the checks failed. */
+ * when it is one). Bytes that arrived before belong to nobody: the caller checks that it holds
+ * none. On failure -errno, and `why` says which of the checks failed. */
 int stream_start_tls(struct stream *s, const struct tls_config *c, const char *host,
                      int64_t deadline, struct buf *why);
 

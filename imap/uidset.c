@@ -183,6 +183,26 @@ int uidset_parse(struct uidset *s, const char *text, size_t len)
     return 0;
 }
 
+void uidset_remove(struct uidset *s, uint32_t uid)
+{
+    struct uidset kept = {0};
+    if (!uidset_has(s, uid))
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        struct uidrange r = s->r[i];
+        if (uid < r.lo || uid > r.hi) {
+            uidset_add(&kept, r.lo, r.hi);
+            continue;
+        }
+        if (r.lo < uid)
+            uidset_add(&kept, r.lo, uid - 1);
+        if (uid < r.hi)
+            uidset_add(&kept, uid + 1, r.hi);
+    }
+    uidset_free(s);
+    *s = kept;
+}
+
 bool uidset_has(const struct uidset *s, uint32_t uid)
 {
     size_t i = lower(s, uid);

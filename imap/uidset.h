@@ -32,6 +32,9 @@ int uidset_parse(struct uidset *s, const char *text, size_t len);
  * time, elsewhere linear. The caller bounds how many ranges come together. */
 void uidset_add(struct uidset *s, uint32_t lo, uint32_t hi);
 
+/* Takes one UID out. Linear. */
+void uidset_remove(struct uidset *s, uint32_t uid);
+
 bool uidset_has(const struct uidset *s, uint32_t uid);
 
 /* The number of UIDs, not of ranges. */

@@ -11,14 +11,26 @@
 
 /* ---- mailboxes ---- */
 
-static void note_listed(struct op *op, struct str name)
+/* INBOX is INBOX in any case, all other names are what they are, byte by byte. */
+static bool is_mailbox(struct str name, const char *mailbox)
 {
-    if (name.n == strlen(op->mailbox) && memcmp(name.p, op->mailbox, name.n) == 0)
-        op->saw |= OP_SAW_MAILBOX;
-    else if (op->dest && name.n == strlen(op->dest) && memcmp(name.p, op->dest, name.n) == 0)
-        op->saw |= OP_SAW_DEST;
-    else
-        op->saw |= OP_SAW_OTHER;
+    if (strcasecmp(mailbox, "INBOX") == 0)
+        return str_is(name, mailbox);
+    return name.n == strlen(mailbox) && memcmp(name.p, mailbox, name.n) == 0;
+}
+
+/* A row that is neither of the two asked for is of something below. Only a name with a wildcard in
+ * it brings strangers along. */
+static void note_listed(struct op *op, struct str name, bool exists, bool holds_mail)
+{
+    size_t n = strlen(op->mailbox);
+    if (is_mailbox(name, op->mailbox))
+        op->saw |= exists && (holds_mail || op->kind != OP_REMOVE) ? OP_SAW_MAILBOX : 0;
+    else if (op->dest && is_mailbox(name, op->dest))
+        op->saw |= exists ? OP_SAW_DEST : 0;
+    else if (!strpbrk(op->mailbox, "%*") ||
+             (name.n > n && name.p[n] == op->delim && memcmp(name.p, op->mailbox, n) == 0))
+        op->saw |= OP_SAW_BELOW;
 }
 
 static bool has_attr(const struct arg *attrs, const char *name)
@@ -44,8 +56,8 @@ static int on_list(struct conn *c, const struct response *r)
     if (n.n == 0 || n.n > LIMIT_MAILBOX_NAME)
         return 0;
     if (op->kind != OP_LIST) {
-        if (!has_attr(attrs->child, "\\NonExistent"))
-            note_listed(op, n);
+        note_listed(op, n, !has_attr(attrs->child, "\\NonExistent"),
+                    !has_attr(attrs->child, "\\Noselect"));
         return 0;
     }
     char d = delim->type == ARG_STRING && delim->s.n == 1 ? delim->s.p[0] : '\0';
@@ -58,8 +70,8 @@ static int on_status(struct conn *c, const struct response *r)
 {
     struct op *op = conn_wanting(c, WANT_STATUS);
     const struct arg *list = r->args ? r->args->next : NULL;
-    if (!op || !list || list->type != ARG_LIST)
-        return 0;
+    if (!op || !list || list->type != ARG_LIST || !is_mailbox(r->args->s, op->mailbox))
+        return 0; /* of another mailbox: a deletion hangs on this number */
     for (const struct arg *a = list->child; a && a->next; a = a->next->next)
         if (arg_is(a, "MESSAGES") && arg_number(a->next, UINT32_MAX, &op->count))
             op->saw |= OP_SAW_COUNT;
@@ -73,7 +85,8 @@ static int on_quota(struct conn *c, const struct response *r)
     const struct arg *list = r->args ? r->args->next : NULL;
     if (!op || !list || list->type != ARG_LIST)
         return 0;
-    for (const struct arg *a = list->child; a && a->next && a->next->next; a = a->next->next->next) {
+    for (const struct arg *a = list->child; a && a->next && a->next->next;
+         a = a->next->next->next) {
         uint64_t used, limit;
         if (arg_is(a, "STORAGE") && arg_number(a->next, INT64_MAX, &used) &&
             arg_number(a->next->next, INT64_MAX, &limit)) {
@@ -192,6 +205,7 @@ static int on_fetch(struct conn *c, const struct response *r)
 static int found(struct op *op, const char *text, size_t len)
 {
     int err = len ? uidset_parse(&op->found, text, len) : 0;
+    op->got = err == 0;
     if (err)
         log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
     return err ? -EPROTO : 0;
@@ -226,6 +240,7 @@ static int on_esearch(struct conn *c, const struct response *r)
     for (const struct arg *a = r->args; a && a->next; a = a->next)
         if (arg_is(a, "ALL") && a->next->type == ARG_ATOM)
             return found(op, a->next->s.p, a->next->s.n);
+    op->got = true; /* nothing matched */
     return 0;
 }
 
@@ -247,11 +262,11 @@ static const struct {
     const char *name;
     int (*handle)(struct conn *, const struct response *);
 } table[] = {
-    {true, "FETCH", on_fetch},           {true, "EXISTS", on_exists},
-    {true, "EXPUNGE", on_expunge},       {false, "LIST", on_list},
-    {false, "SEARCH", on_search},        {false, "ESEARCH", on_esearch},
-    {false, "STATUS", on_status},        {false, "CAPABILITY", on_capability},
-    {false, "VANISHED", on_vanished},    {false, "QUOTA", on_quota},
+    {true, "FETCH", on_fetch},          {true, "EXISTS", on_exists},
+    {true, "EXPUNGE", on_expunge},      {false, "LIST", on_list},
+    {false, "SEARCH", on_search},       {false, "ESEARCH", on_esearch},
+    {false, "STATUS", on_status},       {false, "CAPABILITY", on_capability},
+    {false, "VANISHED", on_vanished},   {false, "QUOTA", on_quota},
     {false, "NAMESPACE", on_namespace},
 };
 
@@ -259,7 +274,12 @@ static const struct {
 static void mailbox_code(struct conn *c, enum resp_code code, const struct response *r)
 {
     uint64_t n;
-    if (!c->box.name || c->box.ready || !arg_number(r->code_args, INT64_MAX, &n))
+    struct op *op = conn_wanting(c, WANT_SELECTED);
+    if (!arg_number(r->code_args, INT64_MAX, &n))
+        return;
+    if (op && code == CODE_UIDVALIDITY && n <= UINT32_MAX)
+        op->new_uidvalidity = (uint32_t)n;
+    if (!c->box.name || c->box.ready)
         return;
     if (code == CODE_UIDVALIDITY && n <= UINT32_MAX)
         c->box.state.uidvalidity = (uint32_t)n;
@@ -309,6 +329,10 @@ int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
         c->bye = true;
+        if (!c->serving) {
+            buf_reset(&c->reply.text);
+            buf_add(&c->reply.text, r->text.p, r->text.n);
+        }
         if (!c->logout)
             log_warn("the server ends connection %u: " STR_FMT, c->index, STR_ARG(r->text));
         return c->logout ? 0 : -ECONNRESET;
