@@ -312,6 +312,14 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
     pthread_mutex_unlock(&lock);
 }
 
+static void protect_secrets(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    prctl(PR_SET_DUMPABLE, 0); /* no ptrace(2) by others of this user; sanitizers need it */
+#endif
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+}
+
 static int mount_session(struct fs *fs, struct options *o, struct fuse_session *se)
 {
     struct buf why = {0};
