@@ -32,7 +32,7 @@ static void read_step(struct request *r)
     }
     /* Bytes may have shown that the announced size was wrong. The kernel must know before the
      * reader gets them, or he would stop where the file seemed to end. */
-    if (!r->woken || !notify_then(r->fs->notifier, answer_read, r))
+    if (!notify_then(r->fs->notifier, answer_read, r))
         answer_read(r);
 }
 
