@@ -190,7 +190,7 @@ static void *loop_main(void *arg)
     fuse_loop_cfg_set_max_threads(config, 8);
     l->err = fuse_session_loop_mt(l->se, config);
     fuse_loop_cfg_destroy(config);
-    pthread_kill(l->main, SIGTERM); /* unmounted: that is for main to know */
+    pthread_kill(l->main, SIGHUP); /* unmounted: main waits for this signal, too */
     return NULL;
 }
 

@@ -172,7 +172,7 @@ static int lookup_wait(struct lookup *q, int stop, int64_t deadline)
     uint64_t count;
     int err = -pthread_create(&thread, NULL, lookup_main, q);
     if (err) {
-        lookup_unref(q); /* the thread's share */
+        atomic_fetch_sub(&q->refs, 1); /* the share of the thread that is not there */
         return err;
     }
     pthread_detach(thread);
