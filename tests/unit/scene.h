@@ -19,7 +19,7 @@ struct want {
     uint32_t len;
     uint32_t uidvalidity;
     char delim;
-    bool noselect, mark_seen;
+    bool mark_seen;
 
     int err; /* positive */
     uint32_t new_uid;
@@ -123,7 +123,6 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->off = w->off;
     op->len = w->len;
     op->delim = w->delim;
-    op->noselect = w->noselect;
     op->mark_seen = w->mark_seen;
     if (w->spare)
         assert_int_equal(uidset_parse(&op->spare, w->spare, strlen(w->spare)), 0);
@@ -191,7 +190,9 @@ static inline void play(const struct scene *s)
         pool_submit(pool, make_op(&s->ops[n], &results[n]));
     }
     wait_done(&run, n);
-    pool_close(pool);
+    if (pool)
+        pool_stop(pool);
+    pool_free(pool);
     script_end(&server);
 
     if (server.error[0])
