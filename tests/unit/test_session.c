@@ -61,6 +61,21 @@ static const struct login plain[] = {
      .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S $T NO [ALERT] Too many", "EOF", NULL}},
     {"the server closes during login", .why = "the server closed the connection during login",
      .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "CUT", NULL}},
+    {"the server ends the session during login, and says why",
+     .why = "closed the connection during login: go away",
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S * BYE go away", "EOF", NULL}},
+    {"half a line during login", .why = "closed the connection during login",
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S * OK [X", "CUT", NULL}},
+    {"a plus out of nowhere", .why = "asks for more",
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S + what", "EOF", NULL}},
+    {"OK where a password was to come", .why = "has not asked for a password",
+     .password = "p\xc3\xa4ss",
+     .steps = {CAPS(""), "C LOGIN \"user\" {5}", "S $T OK in", "EOF", NULL}},
+    {"data that is none of the login's",
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S * LIST (((", "S * 1 EXISTS",
+               "S * SEARCH 1", "S * 1 FETCH (UID 5)", "S * ESEARCH", "S * STATUS", "S * QUOTA",
+               "S * VANISHED 1", "S * 1 EXPUNGE", "S * OK [COPYUID 1 2 3]",
+               "S * OK [UIDVALIDITY 3] x", IN, QUIT}},
     {"silence during login", .why = "no answer from the server during login", .timeout = 300,
      .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "EOF", NULL}},
 };
@@ -148,11 +163,19 @@ static const struct login starttls[] = {
      .steps = {CAPS("STARTTLS"), "C STARTTLS", "S $T OK", "TLS", NULL}},
     {"half a line behind OK", .why = "unencrypted data", .mode = TLS_STARTTLS,
      .steps = {CAPS("STARTTLS"), "C STARTTLS", "R $T OK go\r\n* CAPABI", "EOF", NULL}},
+    {"a line behind OK", .why = "unencrypted data", .mode = TLS_STARTTLS,
+     .steps = {CAPS("STARTTLS"), "C STARTTLS",
+               "R $T OK go\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", "EOF", NULL}},
+    {"a tagged line behind OK", .why = "unencrypted data", .mode = TLS_STARTTLS,
+     .steps = {CAPS("STARTTLS"), "C STARTTLS", "R $T OK go\r\nA2 OK logged in\r\n", "EOF", NULL}},
 };
 
 static const struct login after[] = {
     {"told who asks", .prefix = "",
      .steps = {HELLO("ID"), "P A2 ID (\"name\" \"imapfs\" \"version\" \"", "S A2 NO why", QUIT}},
+    {"told in two answers", .prefix = "",
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"", "S $T OK [CAPABILITY IMAP4rev1 ID] in",
+               "P A2 ID", "S * ID NIL", "R * OK [ALERT] x\x1b[31m\r\n", "S A2 OK", QUIT}},
     {"namespaces", .prefix = "INBOX.",
      .steps = {HELLO("NAMESPACE"), "C NAMESPACE", "S * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL",
                "S $T OK", QUIT}},
@@ -238,14 +261,17 @@ static void run(const struct login *l)
     bool opened = pool != NULL;
     if (opened)
         snprintf(prefix, sizeof prefix, "%s", pool_namespace(pool));
-    pool_close(pool);
+    if (opened)
+        pool_stop(pool);
+    pool_free(pool);
     script_end(&server);
 
     if (server.error[0])
         fail_msg("%s: %s (%s)", l->name, server.error, buf_str(&why));
     if (opened != !l->why || (l->why && !strstr(buf_str(&why), l->why)))
         fail_msg("%s: %s: %s", l->name, opened ? "logged in" : "not logged in", buf_str(&why));
-    if (!opened && (strchr(buf_str(&why), '\n') || strstr(buf_str(&why), "pass")))
+    if (!opened && (strchr(buf_str(&why), '\n') ||
+                    (*config.password && strstr(buf_str(&why), config.password))))
         fail_msg("%s: %s", l->name, buf_str(&why));
     if (l->prefix && strncmp(prefix, l->prefix, 4) != 0)
         fail_msg("%s: prefix %s", l->name, prefix);
