@@ -173,10 +173,42 @@ static const struct row string_rows[] = {
     ROW("* X \"NIL\" nil NILS\r\n", "* X \"NIL\" NIL NILS\n"),
 };
 
+/* Where a string ends is where a literal may begin: framing and parsing agree on it, or a message's
+ * bytes would be taken for the server's words, or the server's words for a message. */
+static const struct row quote_rows[] = {
+    ROW("* 1 FETCH (UID 5 X \"a\"b\" BODY[] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( UID 5 X \"a\"b\" BODY[] \"abc\" ) => uid 5 body <abc>\n"),
+    ROW("* 1 FETCH (UID 5 X \"a\"b\"c\" BODY[] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( UID 5 X \"a\"b\"c\" BODY[] \"abc\" ) => uid 5 body <abc>\n"),
+    ROW("* 1 FETCH (UID 5 X (\"a\"b\") BODY[] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( UID 5 X ( \"a\"b\" ) BODY[] \"abc\" ) => uid 5 body <abc>\n"),
+    ROW("* 1 FETCH (UID 5 BODY[HEADER.FIELDS (\"A\" \"B\")] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( UID 5 BODY[HEADER.FIELDS (\"A\" \"B\")] \"abc\" ) => uid 5 header <abc>\n"),
+    ROW("* 1 FETCH (UID 5 X \"\\\\\" BODY[] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( UID 5 X \"\\\" BODY[] \"abc\" ) => uid 5 body <abc>\n"),
+    ROW("* 1 FETCH (UID 5 X \"a\\\" BODY[] {3}\r\n* 1 EXISTS\r\n", "?\n* 1 EXISTS\n"),
+    /* A string that never ends holds no literal either. */
+    ROW("* 1 FETCH (UID 5 X \"a\"b BODY[] {32}\r\n0123456789abcdef0123456789abcd\r\n)\r\n",
+        "?\n?\n?\n"),
+    ROW("* X \"a\"{3}\r\n* 1 EXISTS\r\n", "?\n* 1 EXISTS\n"),
+    ROW("* X \"a\" {1}\r\n\" \"{3}\r\n* 1 EXISTS\r\n", "?\n* 1 EXISTS\n"),
+    /* Brackets hold a section together, and are nothing special elsewhere. */
+    ROW("* 1 FETCH (FLAGS ($a[b) UID 5)\r\n",
+        "* 1 FETCH ( FLAGS ( $a[b ) UID 5 ) => uid 5 flags()\n"),
+    ROW("* 1 FETCH (FLAGS ([ a] \\Seen) UID 5 BODY[] {3}\r\nabc)\r\n",
+        "* 1 FETCH ( FLAGS ( [ a] \\Seen ) UID 5 BODY[] \"abc\" ) => uid 5 flags(\\Seen) body "
+        "<abc>\n"),
+    ROW("* LIST () \"/\" a[b\r\n* LIST () \"/\" [Gmail]/Spam\r\n",
+        "* LIST ( ) \"/\" a[b\n* LIST ( ) \"/\" [Gmail]/Spam\n"),
+    ROW("* 1 FETCH (BINARY[1 2] NIL BINARY.SIZE[1] 3)\r\n",
+        "* 1 FETCH ( BINARY[1 2] NIL BINARY.SIZE[1] 3 ) =>\n"),
+};
+
 static void test_strings(void **state)
 {
     (void)state;
     CHECK_ROWS(string_rows);
+    CHECK_ROWS(quote_rows);
 }
 
 /* A literal is no reason to keep more than was sent: the frame asks for nothing and holds nothing,
