@@ -66,6 +66,46 @@ static void test_gone_stays_gone(void **state)
     msgtable_clear(&t);
 }
 
+/* But it comes back when the server is asked and says that it is there. */
+static void test_revive(void **state)
+{
+    (void)state;
+    struct msgtable t = {0};
+    msgtable_add(&t, 6);
+    struct msg *m = msgtable_add(&t, 7);
+    msgtable_set_label(&t, m, "label", 5);
+    m->size = 10;
+    m->date = 20;
+    m->flags |= MSG_NAMED | MSG_SIZED;
+    msgtable_revive(&t, m); /* it is there: nothing is forgotten */
+    assert_int_equal(t.live, 2);
+    assert_int_equal(m->size, 10);
+    assert_string_equal(msgtable_label(&t, m), "label");
+
+    msgtable_remove(&t, m);
+    assert_int_equal(t.live, 1);
+    assert_null(msgtable_find(&t, 7));
+    msgtable_revive(&t, m);
+    msgtable_revive(&t, m);
+    assert_int_equal(t.live, 2);
+    assert_int_equal(t.n, 2);
+    assert_ptr_equal(msgtable_find(&t, 7), m);
+    assert_ptr_equal(msgtable_add(&t, 7), m);
+    assert_ptr_equal(msgtable_after(&t, 6), m);
+    assert_int_equal(m->uid, 7);
+    assert_int_equal(m->flags, 0);
+    assert_int_equal(m->size, 0);
+    assert_int_equal(m->date, 0);
+    assert_string_equal(msgtable_label(&t, m), "");
+    assert_int_equal(t.garbage, 6); /* once */
+
+    msgtable_set_label(&t, m, "other", 5);
+    msgtable_remove(&t, m);
+    assert_int_equal(t.live, 1);
+    assert_int_equal(t.garbage, 12);
+    msgtable_clear(&t);
+}
+
 static void test_labels(void **state)
 {
     (void)state;
@@ -227,7 +267,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),  cmocka_unit_test(test_edges),
         cmocka_unit_test(test_labels), cmocka_unit_test(test_gone_stays_gone),
-        cmocka_unit_test(test_model),  cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_revive), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests_name("msgtable", tests, NULL, NULL);
 }

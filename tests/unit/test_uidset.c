@@ -146,6 +146,60 @@ static void test_edges(void **state)
     uidset_free(&s);
 }
 
+static const struct {
+    const char *from;
+    uint32_t uid;
+    const char *want;
+} removals[] = {
+    {"5", 5, ""},
+    {"5", 4, "5"},
+    {"5", 0, "5"},
+    {"1:9", 1, "2:9"},
+    {"1:9", 9, "1:8"},
+    {"1:9", 5, "1:4,6:9"},
+    {"1:9", 10, "1:9"},
+    {"1:3,5,7:9", 5, "1:3,7:9"},
+    {"1:3,5,7:9", 4, "1:3,5,7:9"},
+    {"1:3,5,7:9", 8, "1:3,5,7,9"},
+    {"1:3,5,7:9", 1, "2:3,5,7:9"},
+    {"1:4294967295", 4294967295, "1:4294967294"},
+    {"1:4294967295", 1, "2:4294967295"},
+    {"4294967295", 4294967295, ""},
+};
+
+static void test_remove(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(removals) / sizeof(*removals); i++) {
+        struct uidset s = {0};
+        struct buf text = {0};
+        assert_int_equal(uidset_parse(&s, removals[i].from, strlen(removals[i].from)), 0);
+        uidset_remove(&s, removals[i].uid);
+        check_shape(&s);
+        uidset_text(&s, &text);
+        assert_string_equal(buf_str(&text), removals[i].want);
+        uidset_free(&s);
+        buf_free(&text);
+    }
+    struct uidset none = {0};
+    uidset_remove(&none, 1);
+    assert_int_equal(none.n, 0);
+
+    /* All but every third, one by one. */
+    struct uidset s = {0};
+    uidset_add(&s, 1, 300);
+    for (uint32_t uid = 300; uid >= 1; uid--)
+        if (uid % 3)
+            uidset_remove(&s, uid);
+    check_shape(&s);
+    assert_int_equal(s.n, 100);
+    for (uint32_t uid = 1; uid <= 300; uid++)
+        assert_int_equal(uidset_has(&s, uid), uid % 3 == 0);
+    uidset_add(&s, 1, 300);
+    assert_int_equal(s.n, 1);
+    uidset_free(&s);
+}
+
 /* 600,000 ranges in the worst order take no quadratic time; one range too many is refused. */
 static void test_large(void **state)
 {
@@ -231,8 +285,10 @@ static void test_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse), cmocka_unit_test(test_parse_adds), cmocka_unit_test(test_add),
-        cmocka_unit_test(test_edges), cmocka_unit_test(test_large),      cmocka_unit_test(test_map),
+        cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_adds),
+        cmocka_unit_test(test_add),    cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_remove), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_map),
     };
     return cmocka_run_group_tests_name("uidset", tests, NULL, NULL);
 }
