@@ -125,12 +125,12 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 
 /* ---- move ---- */
 
-/* Puts the moved message where it is now, if that folder is loaded and nothing is in doubt. */
+/* Puts the moved message where it is now, if nothing is in doubt. */
 static void arrive(struct change *c, struct folder *d, const struct folder *from,
                    const struct op *op)
 {
     struct account *a = c->a;
-    bool sure = op->new_uid && d->loaded && op->new_uidvalidity == d->uidvalidity;
+    bool sure = op->new_uid && op->new_uidvalidity == d->uidvalidity;
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
     if (!m) {
         d->synced_at = 0;

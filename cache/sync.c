@@ -390,6 +390,7 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
     op->text = text;
     if (kind == OP_FLAGS)
         op->modseq = f->modseq;
+    op->refresh = f->probing;
     pool_submit(a->pool, op);
 }
 
@@ -481,6 +482,11 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     f->sync_dirty = 0;
     f->todo = 0;
     f->sync_began = clock_ms();
+    if (probe && f->uidvalidity) {
+        f->todo = SYNC_PROBE; /* looks and asks in one round trip */
+        sync_step(a, f);
+        return;
+    }
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
     struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_look_done);
     op->cookie = f->id;

@@ -66,6 +66,10 @@ const struct op_class exec_check = {
 
 static void meta_start(struct conn *c, struct op *op)
 {
+    if (op->refresh && !c->box.just_selected) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "NOOP");
+        conn_end(c);
+    }
     buf_addf(conn_begin(c, op, 0, WANT_NONE),
              "UID FETCH %s (UID FLAGS INTERNALDATE RFC822.SIZE "
              "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])",

@@ -51,6 +51,7 @@ struct op {
     uint64_t off;
     uint32_t len;
     uint64_t modseq;
+    bool refresh;        /* OP_META: with a NOOP before it, so that what just arrived is seen */
     bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */
     char delim;          /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
     struct uidset spare; /* UIDs this mount deleted that are only flagged so far */

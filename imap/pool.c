@@ -23,6 +23,8 @@ enum {
     MAX_ATTEMPTS = 3,       /* connections lost under one operation before it fails */
     COMFORTABLE = 4,        /* operations on a connection before another is preferred */
     SHORT_LIFE = 2000,      /* ms; a connection that lives less is a sign of trouble */
+    RESTLESS = 4,           /* SELECTs in a row, */
+    RESTLESS_PAUSE = 1000,  /* ... each less than so many ms after the one before */
     UNFAIR = 500,           /* ms; who waits longer gets the next turn */
     BACKOFF_FIRST = 250,    /* ms */
     BACKOFF_LAST = 4000,    /* ms */
@@ -44,6 +46,8 @@ struct pool {
     int first_err;    /* like this, */
     struct buf why;   /* because of this */
     int down_err;     /* why the last attempt to connect failed, or 0 */
+    unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
+    int64_t selected_at;
     bool stopping;    /* finish what was accepted, */
     bool stopped;     /* ... and now stop whatever is going on */
 };
@@ -186,7 +190,12 @@ static void wake_for_locked(struct pool *p, const struct op *op)
             busy = busy ? busy : c;
         }
     }
+    /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
+    if (idle && idle->box_name && down && op_class(op)->select && p->selects > RESTLESS)
+        idle = NULL;
     struct conn *c = idle ? idle : down ? down : busy;
+    if (c && c == down)
+        c->wanted = true;
     if (c)
         wake(c);
     if (!any && (!c || c != &p->conns[0]))
@@ -463,7 +472,7 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first_tried) {
         advice = POOL_CONNECT;
-    } else if (needed_locked(p, c)) {
+    } else if (needed_locked(p, c) || (c->wanted && p->queue)) {
         if (usable_locked(c)) {
             advice = POOL_CONNECT;
         } else if (!others_alive_locked(p, c)) {
@@ -473,6 +482,7 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     }
     if (advice == POOL_CONNECT)
         c->status = CONN_CONNECTING;
+    c->wanted = false;
     pthread_mutex_unlock(&p->lock);
     fail_list(failed, lost_errno(err));
     return advice;
@@ -579,6 +589,11 @@ void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool wri
     c->box_name = mailbox ? mem_strdup(mailbox) : NULL;
     c->box_write = write;
     c->release = false;
+    if (mailbox) {
+        int64_t now = clock_ms();
+        p->selects = now - p->selected_at < RESTLESS_PAUSE ? p->selects + 1 : 0;
+        p->selected_at = now;
+    }
     pthread_mutex_unlock(&p->lock);
 }
 
