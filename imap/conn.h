@@ -97,7 +97,7 @@ struct conn {
     unsigned load; /* operations taken and not finished */
     bool alone;    /* one of them wants to be alone */
     bool release;  /* asked to let go of its mailbox */
-    bool wanted;       /* asked to connect, though others could do what there is to do */
+    bool wanted;   /* asked to connect, though others could do what there is to do */
     int64_t up_since;
     int64_t retry_at; /* no new attempt before */
     int64_t backoff;  /* ms; 0: the last attempt succeeded, or there was none */

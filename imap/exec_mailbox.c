@@ -173,8 +173,9 @@ static void remove_searched(struct conn *c, struct op *op, int step, int err)
     if (!err)
         err = exec_search_error(op);
     if (err || op->fail) {
-        conn_finish(c, op, err ? err : op->fail);
-    } else if (step == STEP_SEARCH_UNDELETED && op->found.n == 0 &&
+        conn_leave_box(c);
+        conn_finish(c, op, op->fail ? op->fail : err);
+    } else if (step == STEP_SEARCH_UNDELETED && op->found.n == 0 && op->uidvalidity &&
                op->new_uidvalidity == op->uidvalidity) {
         exec_search_begin(op);
         buf_adds(conn_begin(c, op, STEP_SEARCH_ALL, WANT_SEARCH), "UID SEARCH ALL");
@@ -183,6 +184,7 @@ static void remove_searched(struct conn *c, struct op *op, int step, int err)
         conn_leave_box(c);
         remove_send(c, op);
     } else {
+        conn_leave_box(c);
         conn_finish(c, op, -ENOTEMPTY);
     }
 }
@@ -192,7 +194,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
     int err = outcome_errno(r);
     switch (step) {
     case STEP_LOOK:
-        if (!err && op->saw & OP_SAW_MAILBOX)
+        if (!err && op->saw & (OP_SAW_MAILBOX | OP_SAW_LEVEL))
             remove_inspect(c, op);
         else
             conn_finish(c, op, err);
@@ -253,13 +255,12 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
     }
     if (step == STEP_LOOK_DEST) {
         err = err ? err : op->fail;
-        if (err)
-            conn_finish(c, op, err);
-        else if (op->saw & OP_SAW_MAILBOX && !(op->saw & OP_SAW_DEST))
+        if (!err && op->saw & OP_SAW_MAILBOX && !(op->saw & OP_SAW_DEST)) {
             rename_send(c, op);
-        else
-            conn_finish(c, op, op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX) ? 0 : -EIO);
-        return;
+            return;
+        }
+        if (!err && !(op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX)))
+            err = -EIO; /* both are there, or neither: nobody can tell what happened */
     }
     if (!err)
         subscribe(c, op->dest);

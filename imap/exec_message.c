@@ -127,7 +127,8 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
     switch (step) {
     case STEP_STORE:
         op->fail = err;
-        return; /* the next one is on its way */
+        op->count = 0; /* what was expunged until now was expunged by others */
+        return;        /* the next one is on its way */
     case STEP_EXPUNGE_UID:
     case STEP_EXPUNGE_AGAIN:
         if (op->fail)
@@ -155,8 +156,10 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
             deleted_listed(c, op);
         return;
     case STEP_EXPUNGE_ALL:
-        op->expunged = err == 0;
-        conn_finish(c, op, 0); /* flagged at least */
+        if (err)
+            conn_finish(c, op, 0); /* flagged at least */
+        else
+            expunge_answered(c, op, step);
         return;
     }
 }
@@ -187,6 +190,7 @@ static void move_begin(struct conn *c, struct op *op)
     op->count = 0;
     op->new_uid = 0;
     op->fail = 0;
+    op->saw = 0;
     if (!caps_has(&c->caps, CAP_MOVE)) {
         move_by_copy(c, op);
         return;
@@ -240,20 +244,20 @@ static void move_settle(struct conn *c, struct op *op, bool there)
     }
 }
 
-/* OK, but was anything moved? MOVE of a UID that is gone says OK as well. COPYUID proves it; so
- * does having seen the message right before. */
+/* OK, but was anything moved? MOVE of a UID that is gone says OK as well. Only COPYUID proves it.
+ */
 static void move_confirm(struct conn *c, struct op *op)
 {
-    if (op->new_uid || found(op))
+    if (op->new_uid)
         moved(c, op);
     else
         look(c, op, STEP_LOOK_AFTER);
 }
 
-/* Neither COPYUID nor a look before: an EXPUNGE and a message that is gone must do. */
+/* Without COPYUID: it is gone now, and it was there before, or something was expunged. */
 static void move_looked_after(struct conn *c, struct op *op)
 {
-    if (!found(op) && op->count > 0)
+    if (!found(op) && (op->saw & OP_SAW_MESSAGE || op->count > 0))
         moved(c, op);
     else
         conn_finish(c, op, found(op) ? -EIO : -ENOENT);
@@ -284,6 +288,7 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
         return;
     case STEP_LOOK_BEFORE:
         op->fail = err;
+        op->saw = !err && found(op) ? OP_SAW_MESSAGE : 0;
         return;
     case STEP_LOOK_AFTER:
         if (err)

@@ -34,10 +34,10 @@ static bool inside_quotes(const char *line, const char *at)
     bool quoted = false;
     for (const char *p = line; p < at; p++) {
         if (!quoted)
-            quoted = *p == '"';
+            quoted = *p == '"' && (p == line || strchr(" ([", p[-1]));
         else if (*p == '\\')
             p++;
-        else if (*p == '"' && (p[1] == ' ' || p[1] == ')' || p[1] == ']'))
+        else if (*p == '"' && strchr(" )]\r\n", p[1]))
             quoted = false;
     }
     return quoted;

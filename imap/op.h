@@ -87,10 +87,12 @@ struct op {
 
 /* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
 enum {
-    OP_SAW_MAILBOX = 1, /* LIST had op->mailbox, as one that holds messages */
-    OP_SAW_DEST = 2,    /* LIST had op->dest */
-    OP_SAW_BELOW = 4,   /* LIST had something below op->mailbox */
-    OP_SAW_COUNT = 8,   /* STATUS had MESSAGES */
+    OP_SAW_MAILBOX = 1,  /* LIST had op->mailbox, as one that holds messages */
+    OP_SAW_DEST = 2,     /* LIST had op->dest */
+    OP_SAW_BELOW = 4,    /* LIST had something below op->mailbox */
+    OP_SAW_LEVEL = 16,   /* LIST had op->mailbox, as a level that holds no messages */
+    OP_SAW_MESSAGE = 32, /* SEARCH found the message before it was moved */
+    OP_SAW_COUNT = 8,    /* STATUS had MESSAGES */
 };
 
 /* Copies `mailbox` (NULL allowed). */

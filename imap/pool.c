@@ -48,8 +48,8 @@ struct pool {
     int down_err;     /* why the last attempt to connect failed, or 0 */
     unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
     int64_t selected_at;
-    bool stopping;    /* finish what was accepted, */
-    bool stopped;     /* ... and now stop whatever is going on */
+    bool stopping; /* finish what was accepted, */
+    bool stopped;  /* ... and now stop whatever is going on */
 };
 
 /* ---- small things ---- */
@@ -114,6 +114,21 @@ static bool lane_ok_locked(const struct pool *p, const struct conn *c, const str
         if (p->conns[i].status != CONN_DOWN || !p->conns[i].backoff)
             return false;
     return true;
+}
+
+/* What is not worth keeping when no connection can be had: all but changes of unknown fate, which
+ * are settled as long as their time allows. */
+static struct op *take_hopeless_locked(struct pool *p)
+{
+    struct op *hopeless = NULL, *op, *tmp;
+    int64_t limit = clock_ms() - p->config->timeout;
+    DL_FOREACH_SAFE (p->queue, op, tmp) {
+        if (op->attempts && op_class(op)->retry == RETRY_SETTLE && op->submitted > limit)
+            continue;
+        DL_DELETE(p->queue, op);
+        DL_APPEND(hopeless, op);
+    }
+    return hopeless;
 }
 
 /* What has waited so long for a connection that it must be answered now. */
@@ -434,7 +449,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     pthread_mutex_lock(&p->lock);
     c->load--;
     c->alone = false;
-    again = again && !p->stopping;
+    again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again)
         DL_PREPEND(p->queue, op);
     pthread_mutex_unlock(&p->lock);
@@ -475,9 +490,8 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     } else if (needed_locked(p, c) || (c->wanted && p->queue)) {
         if (usable_locked(c)) {
             advice = POOL_CONNECT;
-        } else if (!others_alive_locked(p, c)) {
-            failed = p->queue;
-            p->queue = NULL;
+        } else if (!others_alive_locked(p, c) && p->down_err) {
+            failed = take_hopeless_locked(p);
         }
     }
     if (advice == POOL_CONNECT)
@@ -541,8 +555,7 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
             failed = take_expired_locked(p);
             wake_all_locked(p); /* go on with fewer */
         } else {
-            failed = p->queue;
-            p->queue = NULL;
+            failed = take_hopeless_locked(p);
         }
     }
     if (first) {

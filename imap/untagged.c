@@ -25,7 +25,9 @@ static void note_listed(struct op *op, struct str name, bool exists, bool holds_
 {
     size_t n = strlen(op->mailbox);
     if (is_mailbox(name, op->mailbox))
-        op->saw |= exists && (holds_mail || op->kind != OP_REMOVE) ? OP_SAW_MAILBOX : 0;
+        op->saw |= !exists                               ? 0
+                   : holds_mail || op->kind == OP_RENAME ? OP_SAW_MAILBOX
+                                                         : OP_SAW_LEVEL;
     else if (op->dest && is_mailbox(name, op->dest))
         op->saw |= exists ? OP_SAW_DEST : 0;
     else if (!strpbrk(op->mailbox, "%*") ||
@@ -131,8 +133,9 @@ static int on_expunge(struct conn *c, const struct response *r)
         c->box.state.exists--;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
-            cmd->op->count++;
-            return 0;
+            if (cmd->op->count++ == 0)
+                return 0;
+            break; /* more than it asked for: others are at work, too */
         }
     pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
     return 0;
@@ -220,8 +223,14 @@ static int on_search(struct conn *c, const struct response *r)
     struct buf set = {0};
     for (const struct arg *a = r->args; a; a = a->next) {
         uint64_t n;
-        if (!arg_number(a, UINT32_MAX, &n) || n == 0)
-            continue;
+        if (a->type == ARG_LIST)
+            continue; /* (MODSEQ 917162500) */
+        if (!arg_number(a, UINT32_MAX, &n) || n == 0) {
+            /* Half an answer must not pass for a whole one: something may be deleted upon it. */
+            log_warn("%s: a SEARCH answer that is not a list of UIDs", op->mailbox);
+            buf_free(&set);
+            return 0;
+        }
         if (set.len)
             buf_addc(&set, ',');
         buf_add(&set, a->s.p, a->s.n);
@@ -237,9 +246,12 @@ static int on_esearch(struct conn *c, const struct response *r)
     struct op *op = conn_wanting(c, WANT_SEARCH);
     if (!op)
         return 0;
-    for (const struct arg *a = r->args; a && a->next; a = a->next)
-        if (arg_is(a, "ALL") && a->next->type == ARG_ATOM)
-            return found(op, a->next->s.p, a->next->s.n);
+    for (const struct arg *a = r->args; a; a = a->next) {
+        if (!arg_is(a, "ALL"))
+            continue;
+        bool set = a->next && a->next->type == ARG_ATOM;
+        return set ? found(op, a->next->s.p, a->next->s.n) : 0;
+    }
     op->got = true; /* nothing matched */
     return 0;
 }
