@@ -291,7 +291,8 @@ static struct fuse_session *new_session(struct fs *fs, struct options *o, struct
 }
 
 /* libfuse's own words, which come in pieces, as our lines. */
-static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static char line[512];
