@@ -139,7 +139,7 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
     }
     m->date = c->was.date;
     m->size = c->was.size;
-    m->flags = c->was.flags & (FLAG_SYSTEM | MSG_NAMED | MSG_SIZED);
+    m->flags = c->was.flags & (FLAG_SYSTEM | MSG_NAMED);
     for (unsigned i = 0; from && i < MSG_KEYWORDS; i++) /* each folder numbers its keywords */
         if (c->was.flags >> (MSG_KEYWORD_SHIFT + i) & 1)
             m->flags |=

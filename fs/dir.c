@@ -26,7 +26,7 @@ struct dir {
 
 static void opendir_control(struct request *r)
 {
-    r->opened = mem_zalloc(sizeof(struct dir));
+    r->opened = opened_new(r->fs->requests, sizeof(struct dir));
     r->fi.fh = (uintptr_t)r->opened;
     request_open(r);
 }
@@ -70,7 +70,7 @@ static void opendir_step(struct request *r)
         request_err(r, err);
         return;
     }
-    struct dir *d = mem_alloc(sizeof *d + count * sizeof *list);
+    struct dir *d = opened_new(r->fs->requests, sizeof *d + count * sizeof *list);
     d->nfolders = count;
     if (count)
         memcpy(d->folders, list, count * sizeof *list);
@@ -96,8 +96,9 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    const struct fs *fs = fuse_req_userdata(req);
     (void)ino;
-    free((void *)(uintptr_t)fi->fh);
+    opened_free(fs->requests, (void *)(uintptr_t)fi->fh);
     fuse_reply_err(req, 0);
 }
 

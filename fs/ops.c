@@ -18,6 +18,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     /* Attributes come with every entry at no cost, and programs that list look at what they list.
      */
     conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+    conn->want |= conn->capable & (unsigned)FUSE_CAP_PARALLEL_DIROPS;
     conn->max_background = 64; /* read-ahead of many readers at once */
     conn->congestion_threshold = 48;
     conn->time_gran = 1000000000; /* INTERNALDATE has seconds */

@@ -78,6 +78,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (node_of(ino).kind == NODE_STATUS)
-        status_release(fi);
+        status_release(fuse_req_userdata(req), fi);
     fuse_reply_err(req, 0);
 }

@@ -36,31 +36,40 @@ static void compose_clean(struct fs *fs, struct buf *out)
     buf_free(&raw);
 }
 
+/* An open status file. */
+struct status {
+    size_t len;
+    char text[];
+};
+
 void status_open(fuse_req_t req, struct fuse_file_info *fi)
 {
+    struct fs *fs = fuse_req_userdata(req);
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
         fuse_reply_err(req, EACCES);
         return;
     }
-    struct buf *text = mem_zalloc(sizeof *text);
-    compose_clean(fuse_req_userdata(req), text);
-    fi->fh = (uintptr_t)text;
+    struct buf text = {0};
+    compose_clean(fs, &text);
+    struct status *s = opened_new(fs->requests, sizeof *s + text.len);
+    s->len = text.len;
+    memcpy(s->text, buf_str(&text), text.len);
+    buf_free(&text);
+    fi->fh = (uintptr_t)s;
     fi->direct_io = 1; /* its size is not known before it is opened */
-    if (fuse_reply_open(req, fi) == -ENOENT)
-        status_release(fi);
+    if (fuse_reply_open(req, fi) != 0)
+        status_release(fs, fi);
 }
 
 void status_read(fuse_req_t req, size_t size, off_t off, const struct fuse_file_info *fi)
 {
-    const struct buf *text = (const struct buf *)(uintptr_t)fi->fh;
-    size_t at = (size_t)off < text->len ? (size_t)off : text->len;
-    size_t n = text->len - at < size ? text->len - at : size;
-    fuse_reply_buf(req, text->data + at, n);
+    const struct status *s = (const struct status *)(uintptr_t)fi->fh;
+    size_t at = (size_t)off < s->len ? (size_t)off : s->len;
+    size_t n = s->len - at < size ? s->len - at : size;
+    fuse_reply_buf(req, s->text + at, n);
 }
 
-void status_release(const struct fuse_file_info *fi)
+void status_release(const struct fs *fs, const struct fuse_file_info *fi)
 {
-    struct buf *text = (struct buf *)(uintptr_t)fi->fh;
-    buf_free(text);
-    free(text);
+    opened_free(fs->requests, (void *)(uintptr_t)fi->fh);
 }

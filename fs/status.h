@@ -6,6 +6,6 @@
 
 void status_open(fuse_req_t req, struct fuse_file_info *fi);
 void status_read(fuse_req_t req, size_t size, off_t off, const struct fuse_file_info *fi);
-void status_release(const struct fuse_file_info *fi);
+void status_release(const struct fs *fs, const struct fuse_file_info *fi);
 
 #endif

@@ -94,10 +94,11 @@ struct conn {
     enum { CONN_DOWN, CONN_CONNECTING, CONN_UP } status;
     char *box_name; /* of box.name; NULL: none */
     bool box_write;
-    unsigned load; /* operations taken and not finished */
-    bool alone;    /* one of them wants to be alone */
-    bool release;  /* asked to let go of its mailbox */
-    bool wanted;   /* asked to connect, though others could do what there is to do */
+    unsigned load;     /* operations taken and not finished */
+    unsigned searches; /* ... that may send SEARCH */
+    bool alone;        /* one of them wants to be alone */
+    bool release;      /* asked to let go of its mailbox */
+    bool wanted;       /* asked to connect, though others could do what there is to do */
     int64_t up_since;
     int64_t retry_at; /* no new attempt before */
     int64_t backoff;  /* ms; 0: the last attempt succeeded, or there was none */
@@ -175,10 +176,11 @@ enum op_retry {
 
 struct op_class {
     enum op_retry retry;
-    bool select; /* needs its mailbox selected */
-    bool write;  /* ... with SELECT */
-    bool body;   /* moves message bytes: kept off the connection that lists */
-    bool alone;  /* nothing else is under way on its connection meanwhile */
+    bool select;   /* needs its mailbox selected */
+    bool write;    /* ... with SELECT */
+    bool body;     /* moves message bytes: kept off the connection that lists */
+    bool searches; /* may send SEARCH, whose answers do not say whom they are for: one at a time */
+    bool alone;    /* nothing else is under way on its connection meanwhile */
     void (*start)(struct conn *c, struct op *op);
     void (*answered)(struct conn *c, struct op *op, int step, const struct response *r);
 };

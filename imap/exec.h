@@ -9,6 +9,10 @@ extern const struct op_class exec_list, exec_check, exec_meta, exec_flags, exec_
 extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
 extern const struct op_class exec_create, exec_remove, exec_rename;
 
+/* True the first time. A connection may not have heard yet of a message that just arrived; servers
+ * then say OK and do nothing, and with that very answer they learn of it. */
+bool exec_once_more(struct op *op);
+
 /* Before a SEARCH is sent: forgets what an earlier one found. */
 void exec_search_begin(struct op *op);
 

@@ -218,8 +218,11 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
     }
 }
 
-const struct op_class exec_remove = {
-    .retry = RETRY_SETTLE, .alone = true, .start = remove_start, .answered = remove_answered};
+const struct op_class exec_remove = {.retry = RETRY_SETTLE,
+                                     .alone = true,
+                                     .searches = true,
+                                     .start = remove_start,
+                                     .answered = remove_answered};
 
 /* ---- RENAME ---- */
 

@@ -73,8 +73,6 @@ static void delete_begin(struct conn *c, struct op *op)
      * nothing. */
     if (caps_has(&c->caps, CAP_UIDPLUS))
         expunge(c, op, STEP_EXPUNGE_UID);
-    else
-        expunge_without_uidplus(c, op);
 }
 
 /* Dovecot 2.3, sent STORE and EXPUNGE in one go, now and then answers OK to both and expunges
@@ -128,7 +126,11 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
     case STEP_STORE:
         op->fail = err;
         op->count = 0; /* what was expunged until now was expunged by others */
-        return;        /* the next one is on its way */
+        if (!caps_has(&c->caps, CAP_UIDPLUS) && err)
+            conn_finish(c, op, err);
+        else if (!caps_has(&c->caps, CAP_UIDPLUS))
+            expunge_without_uidplus(c, op);
+        return; /* the next one is on its way */
     case STEP_EXPUNGE_UID:
     case STEP_EXPUNGE_AGAIN:
         if (op->fail)
@@ -147,7 +149,10 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
         return;
     case STEP_LOOK_FLAGGED:
         /* Flagged, and so gone from the listing; or not even that. */
-        conn_finish(c, op, err ? err : found(op) ? 0 : -EACCES);
+        if (!err && !found(op) && exec_once_more(op))
+            delete_begin(c, op);
+        else
+            conn_finish(c, op, err ? err : found(op) ? 0 : -EACCES);
         return;
     case STEP_SEARCH_DELETED:
         if (op->fail || err)
@@ -168,41 +173,61 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
 const struct op_class exec_delete = {.retry = RETRY_SETTLE,
                                      .select = true,
                                      .write = true,
+                                     .searches = true,
                                      .start = delete_begin,
                                      .answered = delete_answered};
 
 /* ---- moving ---- */
 
-static void move_by_copy(struct conn *c, struct op *op)
+static void send_to(struct conn *c, struct op *op, int step, const char *command)
 {
-    op->phase = PHASE_COPY;
-    op->fail = 0;
-    /* COPY of a UID that is gone says OK too, and COPYUID may be kept back: look before. */
-    look(c, op, STEP_LOOK_BEFORE);
-    struct buf *b = conn_begin(c, op, STEP_COPY, WANT_NONE);
-    buf_addf(b, "UID COPY %u ", op->uid);
+    struct buf *b = conn_begin(c, op, step, WANT_NONE);
+    buf_addf(b, "UID %s %u ", command, op->uid);
     conn_quote(b, op->dest);
     conn_end(c);
+}
+
+/* COPY of a UID that is gone says OK too, and COPYUID may be kept back: so it is looked for first.
+ * The COPY waits for the answer, since Dovecot finishes a SEARCH out of turn. */
+static void move_by_copy(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    op->by_copy = true;
+    look(c, op, STEP_LOOK_BEFORE);
 }
 
 static void move_begin(struct conn *c, struct op *op)
 {
     op->count = 0;
     op->new_uid = 0;
-    op->fail = 0;
     op->saw = 0;
+    op->by_copy = false;
+    op->phase = PHASE_BEGIN;
     if (!caps_has(&c->caps, CAP_MOVE)) {
         move_by_copy(c, op);
-        return;
-    }
-    op->phase = PHASE_MOVE;
-    exec_search_begin(op);
-    if (!caps_has(&c->caps, CAP_UIDPLUS))
+    } else if (!caps_has(&c->caps, CAP_UIDPLUS)) {
         look(c, op, STEP_LOOK_BEFORE);
-    struct buf *b = conn_begin(c, op, STEP_MOVE, WANT_NONE);
-    buf_addf(b, "UID MOVE %u ", op->uid);
-    conn_quote(b, op->dest);
-    conn_end(c);
+    } else {
+        op->phase = PHASE_MOVE;
+        send_to(c, op, STEP_MOVE, "MOVE");
+    }
+}
+
+/* It was looked for: now it is moved, or copied. */
+static void move_seen(struct conn *c, struct op *op)
+{
+    op->saw = found(op) ? OP_SAW_MESSAGE : 0;
+    if (!found(op) && exec_once_more(op)) {
+        look(c, op, STEP_LOOK_BEFORE);
+    } else if (!found(op)) {
+        conn_finish(c, op, -ENOENT);
+    } else if (op->by_copy) {
+        op->phase = PHASE_COPY;
+        send_to(c, op, STEP_COPY, "COPY");
+    } else {
+        op->phase = PHASE_MOVE;
+        send_to(c, op, STEP_MOVE, "MOVE");
+    }
 }
 
 static void move_start(struct conn *c, struct op *op)
@@ -259,19 +284,10 @@ static void move_looked_after(struct conn *c, struct op *op)
 {
     if (!found(op) && (op->saw & OP_SAW_MESSAGE || op->count > 0))
         moved(c, op);
+    else if (found(op) && exec_once_more(op))
+        move_begin(c, op);
     else
         conn_finish(c, op, found(op) ? -EIO : -ENOENT);
-}
-
-static void copy_confirm(struct conn *c, struct op *op)
-{
-    if (op->new_uid || found(op)) {
-        delete_begin(c, op);
-        return;
-    }
-    log_warn("%s: UID %u was not there to be copied to %s: nothing is deleted", op->mailbox,
-             op->uid, op->dest);
-    conn_finish(c, op, -ENOENT);
 }
 
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -287,8 +303,10 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
             move_settle(c, op, found(op));
         return;
     case STEP_LOOK_BEFORE:
-        op->fail = err;
-        op->saw = !err && found(op) ? OP_SAW_MESSAGE : 0;
+        if (err)
+            conn_finish(c, op, err);
+        else
+            move_seen(c, op);
         return;
     case STEP_LOOK_AFTER:
         if (err)
@@ -305,10 +323,10 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
             move_confirm(c, op);
         return;
     case STEP_COPY:
-        if (err || op->fail)
-            conn_finish(c, op, err ? err : op->fail);
+        if (err)
+            conn_finish(c, op, err);
         else
-            copy_confirm(c, op);
+            delete_begin(c, op); /* it was seen, and the COPY of it said OK */
         return;
     default:
         delete_answered(c, op, step, r);
@@ -319,6 +337,7 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
 const struct op_class exec_move = {.retry = RETRY_SETTLE,
                                    .select = true,
                                    .write = true,
+                                   .searches = true,
                                    .start = move_start,
                                    .answered = move_answered};
 

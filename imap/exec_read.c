@@ -77,6 +77,13 @@ static void meta_start(struct conn *c, struct op *op)
     conn_end(c);
 }
 
+bool exec_once_more(struct op *op)
+{
+    bool first = !op->again;
+    op->again = true;
+    return first;
+}
+
 static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     (void)step;
@@ -137,8 +144,11 @@ static void search_answered(struct conn *c, struct op *op, int step, const struc
         conn_finish(c, op, r->cond == COND_BAD ? -EINVAL : outcome_errno(r));
 }
 
-const struct op_class exec_search = {
-    .retry = RETRY_REPEAT, .select = true, .start = search_start, .answered = search_answered};
+const struct op_class exec_search = {.retry = RETRY_REPEAT,
+                                     .select = true,
+                                     .searches = true,
+                                     .start = search_start,
+                                     .answered = search_answered};
 
 /* ---- bytes of a message ---- */
 
@@ -155,7 +165,11 @@ static void bytes_answered(struct conn *c, struct op *op, int step, const struct
 {
     (void)step;
     int err = outcome_errno(r);
-    conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
+    /* Of a body the cache finds out what became of its message, and asks again. */
+    if (!err && !op->got && op->kind == OP_HEADER && exec_once_more(op))
+        op_class(op)->start(c, op);
+    else
+        conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
 }
 
 const struct op_class exec_body = {.retry = RETRY_REPEAT,

@@ -79,9 +79,11 @@ struct op {
     struct op *prev, *next;
     int64_t submitted; /* clock_ms() */
     unsigned attempts; /* connections lost under it */
+    bool again;        /* asked a second time, since the server may not have seen what is new */
     int phase;         /* of the kind's own steps; survives a lost connection */
     int fail;          /* first error of its commands, kept until the last is answered */
     uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen */
+    bool by_copy;      /* OP_MOVE: by COPY and deletion */
     unsigned saw;      /* OP_SAW_... bits */
 };
 

@@ -156,7 +156,7 @@ static bool suits_locked(const struct pool *p, const struct conn *c, const struc
 {
     if (c->status != CONN_UP || !lane_ok_locked(p, c, op))
         return false;
-    if (c->alone || op_class(op)->alone)
+    if (c->alone || op_class(op)->alone || (op_class(op)->searches && c->searches))
         return c->load == 0;
     if (!op_class(op)->select)
         return c->load < COMFORTABLE;
@@ -168,7 +168,7 @@ static bool suits_locked(const struct pool *p, const struct conn *c, const struc
 static bool may_take_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
     if (c->load >= LIMIT_PIPELINE || c->alone || !lane_ok_locked(p, c, op) ||
-        (op_class(op)->alone && c->load > 0))
+        (op_class(op)->alone && c->load > 0) || (op_class(op)->searches && c->searches > 0))
         return false;
     if (op->background && c->load >= COMFORTABLE / 2)
         return false;
@@ -406,6 +406,7 @@ struct op *pool_take(struct pool *p, struct conn *c)
             DL_DELETE(p->queue, op);
             c->load++;
             c->alone = op_class(op)->alone;
+            c->searches += op_class(op)->searches;
             break;
         }
         /* What has waited so long is not passed over for ever by what suits this connection. */
@@ -421,17 +422,18 @@ struct op *pool_take(struct pool *p, struct conn *c)
     return op;
 }
 
-static void drop_load(struct pool *p, struct conn *c)
+static void drop_load(struct pool *p, struct conn *c, const struct op *op)
 {
     pthread_mutex_lock(&p->lock);
     c->load--;
+    c->searches -= op_class(op)->searches;
     c->alone = false;
     pthread_mutex_unlock(&p->lock);
 }
 
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 {
-    drop_load(p, c);
+    drop_load(p, c, op);
     op->err = err;
     op->done(op);
 }
@@ -448,6 +450,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     }
     pthread_mutex_lock(&p->lock);
     c->load--;
+    c->searches -= op_class(op)->searches;
     c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again)
