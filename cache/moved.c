@@ -31,6 +31,16 @@ static void alias_key(struct buf *key, uint32_t gen, const char *name)
     buf_addf(key, "%x/%s", gen, name);
 }
 
+static struct alias *find_alias(struct account *a, uint32_t gen, const char *name)
+{
+    struct buf key = {0};
+    struct alias *al;
+    alias_key(&key, gen, name);
+    HASH_FIND_STR(a->aliases, buf_str(&key), al);
+    buf_free(&key);
+    return al;
+}
+
 static void alias_drop(struct account *a, struct alias *al)
 {
     HASH_DEL(a->aliases, al);
@@ -91,21 +101,13 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
 
 uint32_t moved_alias(struct account *a, uint32_t gen, const char *name)
 {
-    struct buf key = {0};
-    struct alias *al;
-    alias_key(&key, gen, name);
-    HASH_FIND_STR(a->aliases, buf_str(&key), al);
-    buf_free(&key);
+    struct alias *al = find_alias(a, gen, name);
     return al ? al->uid : 0;
 }
 
 void moved_forget_alias(struct account *a, uint32_t gen, const char *name)
 {
-    struct buf key = {0};
-    struct alias *al;
-    alias_key(&key, gen, name);
-    HASH_FIND_STR(a->aliases, buf_str(&key), al);
-    buf_free(&key);
+    struct alias *al = find_alias(a, gen, name);
     if (al)
         alias_drop(a, al);
 }

@@ -71,7 +71,6 @@ struct op {
     uint32_t new_uid; /* 0: the server did not say (no COPYUID, RFC 4315) */
     uint32_t new_uidvalidity;
     bool expunged; /* OP_DELETE, OP_MOVE; false: it is flagged \Deleted and still there */
-    bool gone;     /* the server had no such message */
     bool got;      /* on_bytes was called; of a SEARCH: the server said what it found */
     uint64_t quota_used, quota_limit; /* KiB; limit 0: none */
 

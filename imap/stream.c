@@ -456,11 +456,6 @@ short stream_events(const struct stream *s, bool writing)
     return events;
 }
 
-int stream_wait(struct stream *s, bool writing, int64_t deadline)
-{
-    return poll_deadline(s->fd, stream_events(s, writing), s->stop, deadline);
-}
-
 const char *stream_cipher(const struct stream *s)
 {
     return s->cipher;

@@ -46,9 +46,6 @@ int stream_fd(const struct stream *s);
 /* The poll(2) events that make the next read (or, with `writing`, also a write) worth trying. */
 short stream_events(const struct stream *s, bool writing);
 
-/* Waits until stream_events() come: 0, -ETIMEDOUT or -ECANCELED. */
-int stream_wait(struct stream *s, bool writing, int64_t deadline);
-
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "" without TLS. Valid as long as the stream. */
 const char *stream_cipher(const struct stream *s);
 
