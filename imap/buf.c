@@ -21,6 +21,17 @@ char *buf_reserve(struct buf *b, size_t more)
     return b->data + b->len;
 }
 
+char *buf_room(struct buf *b, size_t more)
+{
+    size_t need = b->len + more + 1;
+    assert(need > more);
+    if (need > b->cap) {
+        b->data = mem_realloc(b->data, need);
+        b->cap = need;
+    }
+    return b->data + b->len;
+}
+
 void buf_add(struct buf *b, const void *data, size_t len)
 {
     if (!len)

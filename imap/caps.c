@@ -17,10 +17,15 @@ static const char *const names[CAP_COUNT] = {
     [CAP_MOVE] = "MOVE",
     [CAP_ESEARCH] = "ESEARCH",
     [CAP_CONDSTORE] = "CONDSTORE",
+    [CAP_QRESYNC] = "QRESYNC",
+    [CAP_ENABLE] = "ENABLE",
+    [CAP_IDLE] = "IDLE",
+    [CAP_NOTIFY] = "NOTIFY",
     [CAP_UNSELECT] = "UNSELECT",
     [CAP_QUOTA] = "QUOTA",
     [CAP_LIST_EXTENDED] = "LIST-EXTENDED",
     [CAP_SPECIAL_USE] = "SPECIAL-USE",
+    [CAP_COMPRESS_DEFLATE] = "COMPRESS=DEFLATE",
 };
 
 /* Appends as much of `s` as fits, and a space. */

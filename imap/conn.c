@@ -1,6 +1,7 @@
 #include "imap/conn.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,11 @@
 #include "imap/mem.h"
 #include "imap/pool_internal.h"
 
-enum { READ_CHUNK = 64 * 1024 };
+enum {
+    READ_CHUNK = 64 * 1024,
+    READ_AT_ONCE = 1024 * 1024, /* of a literal that was announced */
+    WORTH_SHARING = 32 * 1024,  /* bytes that are not copied if it can be helped */
+};
 
 /* ---- sending ---- */
 
@@ -56,6 +61,24 @@ void conn_quote(struct buf *out, const char *s)
     buf_addc(out, '"');
 }
 
+bool conn_free_literal(const struct conn *c, size_t len)
+{
+    return caps_has(&c->caps, CAP_LITERAL_PLUS) ||
+           (caps_has(&c->caps, CAP_LITERAL_MINUS) && len <= LIMIT_LITERAL_MINUS);
+}
+
+void conn_mailbox(const struct conn *c, struct buf *out, const char *name)
+{
+    size_t len = strlen(name);
+    bool quotable = true;
+    for (const char *p = name; *p; p++)
+        quotable &= (unsigned char)*p < 0x80 && *p != '\r' && *p != '\n';
+    if (!quotable && conn_free_literal(c, len))
+        buf_addf(out, "{%zu+}\r\n%s", len, name);
+    else
+        conn_quote(out, name);
+}
+
 static struct cmd *add_cmd(struct conn *c, struct op *op, int step, enum want want)
 {
     struct cmd *cmd = mem_zalloc(sizeof *cmd);
@@ -74,12 +97,26 @@ static void remove_cmd(struct conn *c, struct cmd *cmd)
 {
     DL_DELETE(c->cmds, cmd);
     c->ncmds--;
+    c->quiet_since = clock_ms();
     free(cmd->select);
     free(cmd);
 }
 
+void conn_forget_cmds(struct conn *c)
+{
+    while (c->cmds)
+        remove_cmd(c, c->cmds);
+    c->enable_tag = c->notify_tag = 0;
+}
+
 struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
 {
+    if (c->idling) {
+        conn_debug(c, ">", "DONE", 4);
+        buf_adds(&c->out, "DONE\r\n"); /* with what comes next, in one round trip */
+        c->idling = false;
+        c->last_progress = clock_ms();
+    }
     struct cmd *cmd = add_cmd(c, op, step, want);
     c->cmd_start = c->out.len;
     buf_addf(&c->out, "A%u ", cmd->tag);
@@ -98,16 +135,66 @@ void conn_secret(struct conn *c, const char *data, size_t len)
     buf_add(&c->out, data, len);
 }
 
+void conn_literal(struct conn *c, struct blob *bytes)
+{
+    c->literal = (struct outgoing){.bytes = blob_ref(bytes), .pos = c->out.len};
+}
+
+static void drop_literal(struct conn *c)
+{
+    blob_unref(c->literal.bytes);
+    c->literal = (struct outgoing){0};
+}
+
+static bool unsent(const struct conn *c)
+{
+    return c->out_at < c->out.len || c->literal.bytes;
+}
+
+/* Writes once from where sending has come to, in `out` or in the literal. */
+static ssize_t write_some(struct conn *c)
+{
+    struct outgoing *l = &c->literal;
+    if (l->bytes && c->out_at == l->pos) {
+        size_t left = l->bytes->len - l->at;
+        ssize_t n = left ? stream_write(c->stream, l->bytes->data + l->at, left) : 0;
+        l->at += n > 0 ? (size_t)n : 0;
+        if (l->at == l->bytes->len)
+            drop_literal(c);
+        return n;
+    }
+    size_t end = l->bytes ? l->pos : c->out.len;
+    ssize_t n = stream_write(c->stream, c->out.data + c->out_at, end - c->out_at);
+    c->out_at += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+/* A command that is slow to leave is no silence of the server's. What write(2) took may be
+ * megabytes that take their time, so it is asked how many are left. */
+static void note_sending(struct conn *c)
+{
+    size_t left = c->unsent ? stream_unsent(c->stream) : 0;
+    if (left < c->unsent)
+        c->last_progress = clock_ms();
+    c->unsent = left;
+}
+
 static int flush(struct conn *c)
 {
-    while (c->out_at < c->out.len) {
-        ssize_t n = stream_write(c->stream, c->out.data + c->out_at, c->out.len - c->out_at);
+    note_sending(c);
+    int err = stream_flush(c->stream);
+    if (err)
+        return err == -EAGAIN ? 0 : err;
+    while (unsent(c)) {
+        ssize_t n = write_some(c);
         if (n == -EAGAIN)
             return 0;
         if (n < 0)
             return (int)n;
-        c->out_at += (size_t)n;
-        c->bytes_out += (unsigned long long)n;
+        if (n > 0) {
+            c->last_progress = clock_ms();
+            c->unsent = stream_unsent(c->stream);
+        }
     }
     if (c->out.len)
         explicit_bzero(c->out.data, c->out.len); /* a password may have been in it */
@@ -175,21 +262,28 @@ void conn_deselect(struct conn *c, const char *mailbox, char delim)
 
 static void start(struct conn *c, struct op *op)
 {
+    op->sent = true;
     op_class(op)->start(c, op);
     c->box.just_selected = false;
 }
 
-static void begin_select(struct conn *c, struct op *op, bool write)
+void conn_select(struct conn *c, struct op *op, bool write)
 {
+    bool closing = c->box.name;
     conn_forget_box(c);
     c->selecting = op;
+    c->box.closing = closing;
     c->box.name = mem_strdup(op->mailbox);
     c->box.write = write;
     struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
     buf_adds(b, write ? "SELECT " : "EXAMINE ");
-    conn_quote(b, op->mailbox);
-    if (caps_has(&c->caps, CAP_CONDSTORE))
+    conn_mailbox(c, b, op->mailbox);
+    if (c->qresync && op->kind == OP_CHECK && op->modseq && op->modseq_validity) {
+        c->box.resync = op->modseq_validity;
+        buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", op->modseq_validity, op->modseq);
+    } else if (caps_has(&c->caps, CAP_CONDSTORE)) {
         buf_adds(b, " (CONDSTORE)");
+    }
     conn_end(c);
 }
 
@@ -215,6 +309,7 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
         return;
     }
     c->box.ready = c->box.fresh = c->box.just_selected = true;
+    c->box.state.resynced = c->box.resync && c->box.resync == c->box.state.uidvalidity;
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.write);
     if (other_validity(c, op)) {
@@ -229,10 +324,16 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     }
 }
 
+/* Is anything awaited? An IDLE that the server has accepted may last. */
+static bool busy(const struct conn *c)
+{
+    return c->ncmds > (c->idling ? 1u : 0u);
+}
+
 static void take_work(struct conn *c)
 {
     struct op *op;
-    while (!c->selecting && (op = pool_take(c->pool, c))) {
+    while (!c->selecting && (!c->idle_tag || c->idling) && (op = pool_take(c->pool, c))) {
         const struct op_class *class = op_class(op);
         bool write = class->write || op->mark_seen;
         if (write && pool_config(c->pool)->read_only)
@@ -240,11 +341,11 @@ static void take_work(struct conn *c)
         else if (class->write && box_fits(c, op, write) && c->box.read_only)
             conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
-            begin_select(c, op, write);
-        else if (class->select && other_validity(c, op) && c->ncmds > 0)
+            conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
+        else if (class->select && other_validity(c, op) && busy(c))
             conn_finish(c, op, -ESTALE);
         else if (class->select && other_validity(c, op))
-            begin_select(c, op, write); /* one of the two views is old: look again */
+            conn_select(c, op, write); /* one of the two views is old: look again */
         else
             start(c, op);
     }
@@ -269,6 +370,26 @@ static void fill_reply(struct conn *c, const struct response *r)
     c->reply.code = code_from_name(r->code);
 }
 
+static void notify_answered(struct conn *c, const struct response *r)
+{
+    c->notify_tag = 0;
+    c->notified = r->cond == COND_OK;
+    if (!c->notified)
+        return;
+    pool_watching(c->pool, c, true);
+    if (c->connects > 1)
+        pool_folders(c->pool); /* what became of them meanwhile was not heard */
+}
+
+static void idle_answered(struct conn *c, const struct response *r)
+{
+    c->idle_tag = 0;
+    c->idling = false;
+    c->no_idle |= r->cond != COND_OK;
+    if (!c->notified)
+        pool_watching(c->pool, c, false);
+}
+
 static int on_tagged(struct conn *c, const struct response *r)
 {
     struct arg number = {.type = ARG_ATOM};
@@ -286,6 +407,12 @@ static int on_tagged(struct conn *c, const struct response *r)
         cmd = cmd->next;
     if (!cmd)
         return fault(c, "an answer to a command that was not sent");
+    if (tag == c->enable_tag)
+        c->enable_tag = 0;
+    if (tag == c->notify_tag)
+        notify_answered(c, r);
+    if (tag == c->idle_tag)
+        idle_answered(c, r);
     struct op *op = cmd->op;
     int step = cmd->step;
     untagged_code(c, op, r);
@@ -328,28 +455,74 @@ static int on_response(struct conn *c, char *data, size_t len)
         untagged_code(c, NULL, &r);
         return 0;
     }
+    if (r.kind == RESP_CONTINUE && c->idle_tag && !c->idling) {
+        c->idling = true;
+        pool_watching(c->pool, c, true);
+        return 0;
+    }
     if (r.kind == RESP_CONTINUE) {
         fill_reply(c, &r);
         c->reply.go_on = true;
+        struct op *op = conn_wanting(c, WANT_GO_ON);
+        if (op)
+            op_class(op)->go_on(c, op);
         return 0;
     }
     return r.kind == RESP_TAGGED ? on_tagged(c, &r) : untagged_handle(c, &r);
 }
 
+struct blob *conn_blob(struct conn *c, struct str bytes)
+{
+    bool inside =
+        c->in.data && bytes.p >= c->in.data && bytes.p + bytes.n <= c->in.data + c->in.len;
+    if (!inside || c->in_blob || bytes.n < WORTH_SHARING || bytes.n < c->in.cap / 2)
+        return blob_copy(bytes.p, bytes.n);
+    struct buf memory = c->in;
+    c->in_blob = blob_adopt(&memory, bytes.p, bytes.n);
+    return c->in_blob ? blob_ref(c->in_blob) : NULL;
+}
+
+void conn_part(struct conn *c)
+{
+    if (!c->in_blob)
+        return;
+    struct buf rest = {0};
+    buf_add(&rest, c->in.data + c->in_at, c->in.len - c->in_at);
+    c->in = rest;
+    c->in_at = 0;
+    blob_unref(c->in_blob);
+    c->in_blob = NULL;
+}
+
+/* What is behind this answer is no longer lines of IMAP: TLS, or compressed. */
+static bool held(const struct conn *c)
+{
+    return c->hold && c->reply.done && c->reply.cond == COND_OK;
+}
+
 static int handle_input(struct conn *c)
 {
     int err = 0;
-    while (!err && c->in_at < c->in.len && !(c->hold && c->reply.done)) {
+    while (!err && c->in_at < c->in.len && !held(c)) {
+        if (c->flow.op) {
+            if (!flow_feed(c))
+                break;
+            continue;
+        }
         size_t end = 0;
         const char *why = "";
         char *data = c->in.data + c->in_at;
         enum parse_result p = frame_scan(&c->frame, data, c->in.len - c->in_at, &end, &why);
         if (p == PARSE_BAD)
             return fault(c, why);
+        if (p == PARSE_MORE && flow_begin(c))
+            continue;
         if (p == PARSE_MORE)
             break;
         c->in_at += end;
         err = on_response(c, data, end);
+        c->flow.passed = false;
+        conn_part(c);
     }
     if (c->in_at == c->in.len) {
         if (c->in.cap > 1024 * 1024)
@@ -367,17 +540,22 @@ static int handle_input(struct conn *c)
 static int receive(struct conn *c)
 {
     for (int turns = 0; turns < 16; turns++) {
-        char *room = buf_reserve(&c->in, READ_CHUNK);
-        ssize_t n = stream_read(c->stream, room, READ_CHUNK);
+        size_t missing =
+            c->flow.op ? flow_missing(c) : frame_missing(&c->frame, c->in.len - c->in_at);
+        size_t want = missing < READ_CHUNK ? READ_CHUNK : missing + 256; /* and its tagged end */
+        want = want < READ_AT_ONCE ? want : READ_AT_ONCE;
+        char *room = missing ? buf_room(&c->in, want) : buf_reserve(&c->in, want);
+        ssize_t n = stream_read(c->stream, room, want);
         if (n == -EAGAIN)
             return 0;
+        if (n == -EPROTO)
+            return fault(c, "what cannot be decompressed (see compress=no)");
         if (n <= 0)
             return n ? (int)n : -ECONNRESET;
         c->in.len += (size_t)n;
-        c->bytes_in += (unsigned long long)n;
         c->last_progress = clock_ms();
         int err = handle_input(c);
-        if (err || (c->hold && c->reply.done))
+        if (err || held(c))
             return err;
     }
     return 0;
@@ -389,12 +567,16 @@ int conn_pump(struct conn *c, int64_t deadline)
     if (err)
         return err;
     struct pollfd p[3] = {
-        {.fd = stream_fd(c->stream), .events = stream_events(c->stream, c->out_at < c->out.len)},
+        {.fd = stream_fd(c->stream), .events = stream_events(c->stream, unsent(c))},
         {.fd = pool_stop_fd(c->pool), .events = POLLIN},
         {.fd = c->serving ? c->wake : -1, .events = POLLIN},
     };
-    int64_t left = deadline - clock_ms();
+    /* What is already here is not announced by poll(2). */
+    bool pending = stream_pending(c->stream);
+    int64_t due = c->serving ? pool_next_due(c->pool) : INT64_MAX;
+    int64_t left = pending ? 0 : (due < deadline ? due : deadline) - clock_ms();
     int n = poll(p, 3, left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
+    c->wakeups++;
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     if (p[1].revents)
@@ -404,12 +586,15 @@ int conn_pump(struct conn *c, int64_t deadline)
         if (read(c->wake, &count, sizeof count) < 0 && errno != EAGAIN)
             return -errno;
     }
-    if (p[0].revents) {
+    if (p[0].revents || pending) {
         err = receive(c);
         pool_batch(c->pool);
         return err;
     }
-    return n == 0 && clock_ms() >= deadline ? -ETIMEDOUT : 0;
+    if (n != 0 || clock_ms() < deadline)
+        return 0;
+    note_sending(c);
+    return -ETIMEDOUT; /* conn.last_progress may have become later than the caller knows */
 }
 
 /* ---- the thread ---- */
@@ -425,23 +610,92 @@ static void say_goodbye(struct conn *c)
         ;
 }
 
+/* Is each command in flight an operation's, so that the pool knows what becomes of it? */
+static bool only_ops(const struct conn *c)
+{
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (!cmd->op)
+            return false;
+    return true;
+}
+
+/* ---- hearing of changes while there is nothing to do ---- */
+
+enum {
+    IDLE_AFTER = 250,      /* ms without work before IDLE: work often comes in bursts */
+    RENEW = 25 * 60 * 1000 /* ms: servers log out who is silent for 30 minutes (RFC 2177) */
+};
+
+static bool may_idle(struct conn *c)
+{
+    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && !c->idle_tag && c->box.ready &&
+           pool_should_idle(c->pool, c);
+}
+
+/* The deadline was reached while nothing was awaited. */
+static void on_quiet(struct conn *c)
+{
+    bool renew = clock_ms() >= c->quiet_since + RENEW;
+    if (may_idle(c)) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
+        conn_end(c);
+        c->idle_tag = c->tag;
+    } else if (renew) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
+                 "NOOP"); /* ends an IDLE, too, which is begun anew */
+        conn_end(c);
+    }
+}
+
+static int64_t next_deadline(struct conn *c, int timeout)
+{
+    if (busy(c))
+        return c->last_progress + timeout;
+    bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
+    return c->quiet_since + (wants && !c->idling ? IDLE_AFTER : RENEW);
+}
+
+/* After the machine slept, what is between here and the server may have forgotten the connection,
+ * and only time would tell. While nobody waits for an answer, a new one costs less. */
+static bool distrusted(struct conn *c)
+{
+    if (!c->serving || !clock_slept_since(&c->slept))
+        return false;
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->op)
+            return false;
+    log_info("connection %u is made anew, since the machine slept", c->index);
+    return true;
+}
+
 /* Moves commands and responses until the connection is to end: 0, or why it was lost. */
 static int serve(struct conn *c)
 {
     int timeout = pool_config(c->pool)->timeout;
     c->serving = true;
+    c->quiet_since = clock_ms();
     for (;;) {
-        if (!c->ncmds && pool_should_release(c->pool, c) && c->box.name)
+        if (!busy(c) && pool_should_release(c->pool, c) && c->box.name)
             conn_leave_box(c);
+        if (distrusted(c))
+            return -ENETRESET;
         take_work(c);
-        if (!c->ncmds && pool_finished(c->pool, c)) {
-            say_goodbye(c);
-            return 0;
+        if (pool_finished(c->pool, c)) {
+            if (busy(c) && only_ops(c))
+                return -ECANCELED; /* what is under way only asks */
+            if (!busy(c)) {
+                say_goodbye(c);
+                return 0;
+            }
         }
-        int64_t deadline = c->ncmds ? c->last_progress + timeout : INT64_MAX;
-        int err = conn_pump(c, deadline);
+        int err = conn_pump(c, next_deadline(c, timeout));
+        if (err == -ETIMEDOUT && !busy(c)) {
+            c->watched_for = c->quiet_since;
+            on_quiet(c);
+            continue;
+        }
         /* Bytes that came in the meantime may have moved the deadline. */
-        if (err == -ETIMEDOUT && c->ncmds && clock_ms() < c->last_progress + timeout)
+        if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;
         if (err)
             return err;
@@ -460,6 +714,12 @@ static void close_conn(struct conn *c, int err)
         }
         remove_cmd(c, last);
     }
+    if (c->enable_tag && err == -ECONNRESET)
+        pool_never_enable(c->pool);
+    c->enable_tag = c->notify_tag = c->idle_tag = 0;
+    c->notified = c->idling = c->qresync = false;
+    flow_drop(c);
+    drop_literal(c);
     c->selecting = NULL;
     c->serving = false;
     conn_forget_box(c);
@@ -468,7 +728,7 @@ static void close_conn(struct conn *c, int err)
     buf_free(&c->in);
     buf_free(&c->reply.text);
     arena_free(&c->arena);
-    c->out_at = c->in_at = 0;
+    c->out_at = c->in_at = c->unsent = 0;
 }
 
 static void wait_for_wake(struct conn *c)

@@ -24,7 +24,11 @@ enum want {
     WANT_BODY,
     WANT_HEADER,
     WANT_QUOTA,
-    WANT_SELECTED
+    WANT_SELECTED,
+    WANT_MESSAGE, /* these three: arrival.h */
+    WANT_WINDOW,
+    WANT_ROWS,
+    WANT_GO_ON, /* "+": the command is the last one in flight */
 };
 
 /* The step of the SELECT that conn.c sends in front of an operation's own commands. */
@@ -47,7 +51,23 @@ struct box {
     bool just_selected; /* ... just now, for the operation being started */
     bool fresh;         /* ... and no OP_CHECK has told so yet */
     bool read_only;     /* the server said READ-ONLY */
+    uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
+    bool closing;       /* what comes may still be about the mailbox before this one */
     struct mailbox_state state;
+};
+
+/* A literal being handed on while it comes (flow.c). */
+struct flow {
+    struct op *op;   /* NULL: none */
+    size_t at, left; /* bytes handed on, and still to come */
+    struct buf head; /* the response in front of it */
+    bool passed;     /* the response being read is what is left of one whose literal passed */
+};
+
+/* A literal being sent: it goes out behind the first `pos` bytes of conn.out. */
+struct outgoing {
+    struct blob *bytes; /* NULL: none; a reference */
+    size_t pos, at;     /* at: bytes of it already sent */
 };
 
 /* The answer to a command of session.c. */
@@ -69,9 +89,14 @@ struct conn {
     struct stream *stream; /* NULL: not connected */
     struct buf in;
     size_t in_at; /* start of the first response not yet handled */
+    struct blob
+        *in_blob; /* shares the memory of `in` since conn_blob(), while a response is handled */
     struct buf out;
     size_t out_at; /* start of what is not yet sent */
+    struct outgoing literal;
+    size_t unsent; /* what the kernel had not sent when it was last looked at */
     struct frame frame;
+    struct flow flow;
     struct arena arena;
     struct caps caps;
     struct box box;
@@ -87,30 +112,49 @@ struct conn {
     bool bye;              /* the server said so */
     bool logout;           /* we did */
     bool no_intro;         /* this server hangs up when asked ID or NAMESPACE */
+    unsigned enable_tag;   /* of the ENABLE in flight; 0: none */
+    unsigned notify_tag;   /* of the NOTIFY in flight; 0: none */
+    bool notified;         /* NOTIFY (RFC 5465) is in force */
+    bool qresync;          /* QRESYNC (RFC 7162) is */
+    unsigned idle_tag;     /* of the IDLE in flight; 0: none */
+    bool idling;           /* ... that the server has accepted and we have not ended */
+    bool no_idle;          /* this server refuses it */
+    int64_t quiet_since;   /* clock_ms() when the last command was answered */
+    int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
     char personal[256];    /* the personal namespace's prefix */
-    int64_t last_progress; /* clock_ms() of the last byte received, or of work begun when idle */
+    int64_t slept;         /* clock_slept_ms() when the connection was last trusted */
+    int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
 
     /* Under the pool's lock: what the others need to know of this one. */
     enum { CONN_DOWN, CONN_CONNECTING, CONN_UP } status;
     char *box_name; /* of box.name; NULL: none */
+    char *opening;  /* the mailbox being selected; NULL: none */
     bool box_write;
     unsigned load;     /* operations taken and not finished */
     unsigned searches; /* ... that may send SEARCH */
+    unsigned ahead;    /* ... that are read-ahead */
+    unsigned changes;  /* ... that are not to be broken off */
     bool alone;        /* one of them wants to be alone */
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
+    bool warm;         /* asked to connect before there is anything to do */
     int64_t up_since;
-    int64_t retry_at; /* no new attempt before */
-    int64_t backoff;  /* ms; 0: the last attempt succeeded, or there was none */
-    unsigned early;   /* deaths in a row soon after connecting */
+    int64_t taken_at;    /* when it last took an operation */
+    int64_t selected_at; /* when box_name was selected */
+    int64_t retry_at;    /* no new attempt before */
+    int64_t backoff;     /* ms, without jitter; 0: no reason to wait */
     char cipher[80];
     char caps_published[1024];    /* caps.text */
     char personal_published[256]; /* connection 0: `personal` of its first session */
 
-    bool hold;    /* after the awaited answer not one byte more is looked at */
+    bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */
     bool serving; /* logged in: conn_pump() also returns when woken */
 
-    atomic_ullong bytes_in, bytes_out, commands, connects;
+    bool watching;           /* its server tells it of changes unasked, */
+    bool notified_published; /* ... of all mailboxes */
+    bool heard;              /* ... at any time since it was connected */
+
+    atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;
 };
 
 /* ---- conn.c ---- */
@@ -126,6 +170,9 @@ void conn_finish(struct conn *c, struct op *op, int err);
 /* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
 void conn_deselect(struct conn *c, const char *mailbox, char delim);
 
+/* The connection is gone and with it the answers to commands that nobody waits for. */
+void conn_forget_cmds(struct conn *c);
+
 /* Leaves whatever mailbox is selected on the server, without expunging anything. */
 void conn_leave_box(struct conn *c);
 
@@ -137,6 +184,27 @@ struct op *conn_wanting(struct conn *c, enum want want);
 
 /* Appends `s` as a quoted string. It must not hold CR, LF or NUL. */
 void conn_quote(struct buf *out, const char *s);
+
+/* Appends the wire name of a mailbox: as a quoted string, or as a literal where it has bytes that a
+ * quoted string may not carry (8-bit, RFC 3501 section 9) and the server takes literals unasked. */
+void conn_mailbox(const struct conn *c, struct buf *out, const char *name);
+
+/* May `len` bytes be sent as a literal without asking first (RFC 7888)? */
+bool conn_free_literal(const struct conn *c, size_t len);
+
+/* Sends `bytes` (it takes a reference of its own) behind what was written so far, without copying
+ * them. One at a time. */
+void conn_literal(struct conn *c, struct blob *bytes);
+
+/* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
+void conn_select(struct conn *c, struct op *op, bool write);
+
+/* The bytes, which are part of the response being handled, as a blob: a copy, or, when they are the
+ * better part of what was read, the very memory. NULL when there is none left. */
+struct blob *conn_blob(struct conn *c, struct str bytes);
+
+/* Where conn_blob() gave the memory of what was read away: moves out what is not handled yet. */
+void conn_part(struct conn *c);
 
 /* Moves bytes once: sends, waits until `deadline`, reads and handles what came. 0 or -errno; any
  * error means that the connection is lost. */
@@ -151,6 +219,20 @@ void *conn_main(void *conn);
 /* Writes one line to the debug log. */
 void conn_debug(struct conn *c, const char *dir, const char *data, size_t len);
 
+/* ---- flow.c ---- */
+
+/* After PARSE_MORE: does a large literal begin whose owner is clear? Then flow_feed() takes it. */
+bool flow_begin(struct conn *c);
+
+/* While c->flow.op: hands on what came. False when more has to be read first. */
+bool flow_feed(struct conn *c);
+
+/* How many bytes it would be good to read next. */
+size_t flow_missing(const struct conn *c);
+
+/* The connection is lost. */
+void flow_drop(struct conn *c);
+
 /* ---- session.c ---- */
 
 /* From nothing to logged in. 0, or -errno with a sentence in `why`; c->stream is then closed. */
@@ -164,25 +246,26 @@ int untagged_handle(struct conn *c, const struct response *r);
 /* Acts on the response code of a status response; `op`: whose tagged answer it is, or NULL. */
 void untagged_code(struct conn *c, struct op *op, const struct response *r);
 
-/* ---- exec.c, exec_read.c, exec_change.c: what each kind of operation sends ---- */
+/* ---- exec.c, exec_*.c: what each kind of operation sends ---- */
 
 /* What may be done with an operation whose connection was lost under it. */
 enum op_retry {
     RETRY_REPEAT, /* ask again: it changes nothing, or the same change twice is one */
-    RETRY_SETTLE, /* look first what happened, then answer or repeat: its start() sees attempts > 0
-                   */
+    RETRY_SETTLE, /* look first what happened, then answer or repeat: its start() sees `resumed` */
     RETRY_NEVER,  /* answer that it failed: nobody can tell whether it was done */
 };
 
 struct op_class {
     enum op_retry retry;
-    bool select;   /* needs its mailbox selected */
-    bool write;    /* ... with SELECT */
-    bool body;     /* moves message bytes: kept off the connection that lists */
+    bool select; /* needs its mailbox selected */
+    bool write;  /* ... with SELECT */
+    bool lists;  /* opens it for writing where it is to be opened: what is listed is changed next */
+    bool body;   /* moves message bytes: kept off the connection that lists */
     bool searches; /* may send SEARCH, whose answers do not say whom they are for: one at a time */
     bool alone;    /* nothing else is under way on its connection meanwhile */
     void (*start)(struct conn *c, struct op *op);
     void (*answered)(struct conn *c, struct op *op, int step, const struct response *r);
+    void (*go_on)(struct conn *c, struct op *op); /* of WANT_GO_ON; NULL: it has none */
 };
 
 const struct op_class *op_class(const struct op *op);

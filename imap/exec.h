@@ -5,9 +5,10 @@
 #include "imap/conn.h"
 
 extern const struct op_class exec_list, exec_check, exec_meta, exec_flags, exec_search, exec_body,
-    exec_header, exec_quota;
+    exec_bodies, exec_header, exec_quota;
 extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
 extern const struct op_class exec_create, exec_remove, exec_rename;
+extern const struct op_class exec_append;
 
 /* True the first time. A connection may not have heard yet of a message that just arrived; servers
  * then say OK and do nothing, and with that very answer they learn of it. */

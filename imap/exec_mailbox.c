@@ -25,7 +25,7 @@ static void look(struct conn *c, struct op *op, int step, const char *name)
 {
     struct buf *b = conn_begin(c, op, step, WANT_LIST);
     buf_adds(b, "LIST \"\" ");
-    conn_quote(b, name);
+    conn_mailbox(c, b, name);
     conn_end(c);
 }
 
@@ -35,7 +35,7 @@ static void send_named(struct conn *c, struct op *op, int step, const char *comm
     struct buf *b = conn_begin(c, op, step, WANT_NONE);
     buf_adds(b, command);
     buf_addc(b, ' ');
-    conn_quote(b, name);
+    conn_mailbox(c, b, name);
     conn_end(c);
 }
 
@@ -56,7 +56,7 @@ static void create_send(struct conn *c, struct op *op)
 static void create_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->attempts && op->phase == PHASE_SENT)
+    if (op->resumed && op->phase == PHASE_SENT)
         look(c, op, STEP_LOOK, op->mailbox);
     else
         create_send(c, op);
@@ -69,6 +69,9 @@ static void create_answered(struct conn *c, struct op *op, int step, const struc
         create_send(c, op);
         return;
     }
+    /* The first one, whose answer was lost, was still at work when it was looked for. */
+    if (op->resumed && err == -EEXIST)
+        err = 0;
     if (!err)
         subscribe(c, op->mailbox);
     conn_finish(c, op, err);
@@ -106,7 +109,7 @@ static void remove_inspect(struct conn *c, struct op *op)
     }
     struct buf *b = conn_begin(c, op, STEP_STATUS, WANT_STATUS);
     buf_adds(b, "STATUS ");
-    conn_quote(b, op->mailbox);
+    conn_mailbox(c, b, op->mailbox);
     buf_adds(b, " (MESSAGES)");
     conn_end(c);
 }
@@ -114,7 +117,7 @@ static void remove_inspect(struct conn *c, struct op *op)
 static void remove_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->attempts && op->phase == PHASE_SENT)
+    if (op->resumed && op->phase == PHASE_SENT)
         look(c, op, STEP_LOOK, op->mailbox);
     else
         remove_inspect(c, op);
@@ -129,7 +132,7 @@ static void remove_search(struct conn *c, struct op *op)
     conn_forget_box(c);
     struct buf *b = conn_begin(c, op, STEP_EXAMINE, WANT_SELECTED);
     buf_adds(b, "EXAMINE ");
-    conn_quote(b, op->mailbox);
+    conn_mailbox(c, b, op->mailbox);
     conn_end(c);
     exec_search_begin(op);
     buf_adds(conn_begin(c, op, STEP_SEARCH_UNDELETED, WANT_SEARCH), "UID SEARCH UNDELETED");
@@ -232,16 +235,16 @@ static void rename_send(struct conn *c, struct op *op)
     conn_deselect(c, op->mailbox, op->delim);
     struct buf *b = conn_begin(c, op, STEP_DO, WANT_NONE);
     buf_adds(b, "RENAME ");
-    conn_quote(b, op->mailbox);
+    conn_mailbox(c, b, op->mailbox);
     buf_addc(b, ' ');
-    conn_quote(b, op->dest);
+    conn_mailbox(c, b, op->dest);
     conn_end(c);
 }
 
 static void rename_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->attempts && op->phase == PHASE_SENT) {
+    if (op->resumed && op->phase == PHASE_SENT) {
         look(c, op, STEP_LOOK, op->mailbox);
         look(c, op, STEP_LOOK_DEST, op->dest);
     } else {

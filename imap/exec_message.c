@@ -1,9 +1,9 @@
 /* Operations that change messages. Mail is sacred here: nothing is deleted whose copy was not
  * confirmed, nothing but by UID, and after a lost connection the server is asked what happened
  * before anything is answered or done again. */
-#include "imap/exec.h"
-
 #include <errno.h>
+
+#include "imap/arrival.h"
 
 #include "imap/log.h"
 
@@ -16,9 +16,10 @@ enum phase {
 };
 
 enum step {
-    STEP_LOOK,        /* UID SEARCH UID n, to settle what a lost connection left open */
-    STEP_LOOK_BEFORE, /* ... in front of a MOVE or COPY whose OK would prove nothing by itself */
-    STEP_LOOK_AFTER,  /* ... behind one */
+    STEP_LOOK,         /* UID SEARCH UID n, to settle what a lost connection left open */
+    STEP_LOOK_BEFORE,  /* ... in front of a MOVE or COPY whose OK would prove nothing by itself */
+    STEP_LOOK_AFTER,   /* ... behind one */
+    STEP_LOOK_REFUSED, /* ... behind a second one that was refused */
     STEP_MOVE,
     STEP_COPY,
     STEP_STORE,
@@ -65,6 +66,7 @@ static void delete_begin(struct conn *c, struct op *op)
     op->phase = PHASE_DELETE;
     op->fail = 0;
     op->count = 0;
+    op->saw &= ~(unsigned)OP_SAW_VANISHED;
     op->expunged = false;
     buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
              op->uid);
@@ -80,7 +82,7 @@ static void delete_begin(struct conn *c, struct op *op)
  * it is not believed: it is asked once more, and then looked. */
 static void expunge_answered(struct conn *c, struct op *op, int step)
 {
-    if (op->count > 0) {
+    if (op->count > 0 || op->saw & OP_SAW_VANISHED) {
         op->expunged = true;
         conn_finish(c, op, 0);
     } else if (step == STEP_EXPUNGE_UID) {
@@ -183,16 +185,18 @@ static void send_to(struct conn *c, struct op *op, int step, const char *command
 {
     struct buf *b = conn_begin(c, op, step, WANT_NONE);
     buf_addf(b, "UID %s %u ", command, op->uid);
-    conn_quote(b, op->dest);
+    conn_mailbox(c, b, op->dest);
     conn_end(c);
 }
 
 /* COPY of a UID that is gone says OK too, and COPYUID may be kept back: so it is looked for first.
- * The COPY waits for the answer, since Dovecot finishes a SEARCH out of turn. */
+ * The COPY waits for the answer, since Dovecot finishes a SEARCH out of turn. On the way there,
+ * what is needed to find the copy if the connection is lost. */
 static void move_by_copy(struct conn *c, struct op *op)
 {
     op->saw = 0;
     op->by_copy = true;
+    arrival_note(c, op);
     look(c, op, STEP_LOOK_BEFORE);
 }
 
@@ -213,6 +217,13 @@ static void move_begin(struct conn *c, struct op *op)
     }
 }
 
+static void copy_send(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_COPY;
+    op->apart = true;
+    send_to(c, op, STEP_COPY, "COPY");
+}
+
 /* It was looked for: now it is moved, or copied. */
 static void move_seen(struct conn *c, struct op *op)
 {
@@ -222,17 +233,20 @@ static void move_seen(struct conn *c, struct op *op)
     } else if (!found(op)) {
         conn_finish(c, op, -ENOENT);
     } else if (op->by_copy) {
-        op->phase = PHASE_COPY;
-        send_to(c, op, STEP_COPY, "COPY");
+        copy_send(c, op);
     } else {
         op->phase = PHASE_MOVE;
         send_to(c, op, STEP_MOVE, "MOVE");
     }
 }
 
+/* To look for the copy, the message's own facts are needed: it is asked for them again if the
+ * answer was lost with the rest. */
 static void move_start(struct conn *c, struct op *op)
 {
-    if (op->attempts && op->phase != PHASE_BEGIN)
+    if (op->resumed && op->phase == PHASE_COPY)
+        arrival_note_message(c, op);
+    if (op->resumed && op->phase != PHASE_BEGIN)
         look(c, op, STEP_LOOK);
     else
         move_begin(c, op);
@@ -244,21 +258,49 @@ static void moved(struct conn *c, struct op *op)
     conn_finish(c, op, 0);
 }
 
+/* The COPY whose answer was lost was looked after in the mailbox it went to. */
+static void copy_judge(struct conn *c, struct op *op, enum arrival_verdict verdict)
+{
+    switch (verdict) {
+    case ARRIVAL_OPEN:
+        return;
+    case ARRIVAL_THERE:
+        if (op->kind == OP_MOVE) {
+            op->phase = PHASE_DELETE;
+            conn_select(c, op, true);
+            return;
+        }
+        break;
+    case ARRIVAL_NOT:
+        op->phase = PHASE_BEGIN;
+        conn_select(c, op, op->kind == OP_MOVE);
+        return;
+    default:
+        break;
+    }
+    if (!c->box.name)
+        conn_leave_box(c);
+    conn_finish(c, op, verdict == ARRIVAL_THERE ? 0 : op->fail);
+}
+
 /* The connection was lost in `op->phase`; now it is known whether the message is still there. */
 static void move_settle(struct conn *c, struct op *op, bool there)
 {
     switch ((enum phase)op->phase) {
     case PHASE_MOVE:
-        if (there)
+        /* A server that was silent for so long may be at it still. */
+        if (there && op->timed_out)
+            conn_finish(c, op, -ETIMEDOUT);
+        else if (there)
             move_begin(c, op);
         else
             moved(c, op); /* its new UID shows when the folder is read */
         return;
     case PHASE_COPY:
-        /* Copied or not, the message is here. Asking again could make a second copy. */
-        log_warn("%s: the connection was lost while UID %u was copied to %s: it was not moved",
-                 op->mailbox, op->uid, op->dest);
-        conn_finish(c, op, there ? -EIO : -ENOENT);
+        if (there)
+            copy_judge(c, op, arrival_look(c, op));
+        else
+            conn_finish(c, op, -ENOENT);
         return;
     default:
         if (there)
@@ -290,11 +332,23 @@ static void move_looked_after(struct conn *c, struct op *op)
         conn_finish(c, op, found(op) ? -EIO : -ENOENT);
 }
 
+/* The second MOVE is refused, after the answer to the first was lost: perhaps because the first was
+ * still at work when it was looked for, and has succeeded since. */
+static void move_doubted(struct conn *c, struct op *op, int err)
+{
+    op->fail = err;
+    look(c, op, STEP_LOOK_REFUSED);
+}
+
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
-    if (!err && step <= STEP_LOOK_AFTER)
+    if (!err && step <= STEP_LOOK_REFUSED)
         err = exec_search_error(op);
+    if (step >= ARRIVAL_MESSAGE) {
+        copy_judge(c, op, arrival_answered(op, step, r));
+        return;
+    }
     switch (step) {
     case STEP_LOOK:
         if (err)
@@ -317,12 +371,22 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     case STEP_MOVE:
         if (r->cond == COND_BAD && op->count == 0 && !op->new_uid)
             move_by_copy(c, op); /* advertised and not understood */
+        else if (err && op->resumed && r->cond == COND_NO)
+            move_doubted(c, op, err);
         else if (err)
             conn_finish(c, op, err);
         else
             move_confirm(c, op);
         return;
+    case STEP_LOOK_REFUSED:
+        if (err || found(op))
+            conn_finish(c, op, op->fail);
+        else
+            moved(c, op);
+        return;
     case STEP_COPY:
+        if (r->cond == COND_NO)
+            op->phase = PHASE_BEGIN; /* nothing was copied */
         if (err)
             conn_finish(c, op, err);
         else
@@ -345,21 +409,46 @@ const struct op_class exec_move = {.retry = RETRY_SETTLE,
 
 static void copy_start(struct conn *c, struct op *op)
 {
-    struct buf *b = conn_begin(c, op, STEP_COPY, WANT_NONE);
-    buf_addf(b, "UID COPY %u ", op->uid);
-    conn_quote(b, op->dest);
-    conn_end(c);
+    if (op->resumed && op->phase == PHASE_COPY) {
+        arrival_note_message(c, op);
+        look(c, op, STEP_LOOK);
+        return;
+    }
+    op->new_uid = 0;
+    arrival_note(c, op);
+    copy_send(c, op);
 }
+
+static void copy_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (step >= ARRIVAL_MESSAGE) {
+        copy_judge(c, op, arrival_answered(op, step, r));
+    } else if (step == STEP_LOOK) {
+        err = err ? err : exec_search_error(op);
+        if (err || !found(op))
+            conn_finish(c, op, err ? err : -ENOENT);
+        else
+            copy_judge(c, op, arrival_look(c, op));
+    } else if (step == STEP_COPY) {
+        if (r->cond == COND_NO)
+            op->phase = PHASE_BEGIN; /* nothing was copied */
+        conn_finish(c, op, err);
+    }
+}
+
+/* A second copy is worse than an error that says to look. */
+const struct op_class exec_copy = {.retry = RETRY_SETTLE,
+                                   .select = true,
+                                   .searches = true,
+                                   .start = copy_start,
+                                   .answered = copy_answered};
 
 static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     (void)step;
     conn_finish(c, op, outcome_errno(r));
 }
-
-/* A second copy is worse than an error that says to look. */
-const struct op_class exec_copy = {
-    .retry = RETRY_NEVER, .select = true, .start = copy_start, .answered = plain_answered};
 
 static void store_start(struct conn *c, struct op *op)
 {

@@ -55,12 +55,16 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     (void)step;
     op->state = c->box.state;
     op->state.fresh = c->box.fresh;
+    op->state.resynced &= c->box.fresh;
     c->box.fresh = false;
     conn_finish(c, op, c->box.ready ? outcome_errno(r) : -EIO);
 }
 
-const struct op_class exec_check = {
-    .retry = RETRY_REPEAT, .select = true, .start = check_start, .answered = check_answered};
+const struct op_class exec_check = {.retry = RETRY_REPEAT,
+                                    .select = true,
+                                    .lists = true,
+                                    .start = check_start,
+                                    .answered = check_answered};
 
 /* ---- metadata and flags ---- */
 
@@ -90,8 +94,11 @@ static void plain_answered(struct conn *c, struct op *op, int step, const struct
     conn_finish(c, op, outcome_errno(r));
 }
 
-const struct op_class exec_meta = {
-    .retry = RETRY_REPEAT, .select = true, .start = meta_start, .answered = plain_answered};
+const struct op_class exec_meta = {.retry = RETRY_REPEAT,
+                                   .select = true,
+                                   .lists = true,
+                                   .start = meta_start,
+                                   .answered = plain_answered};
 
 static void flags_start(struct conn *c, struct op *op)
 {
@@ -102,8 +109,11 @@ static void flags_start(struct conn *c, struct op *op)
     conn_end(c);
 }
 
-const struct op_class exec_flags = {
-    .retry = RETRY_REPEAT, .select = true, .start = flags_start, .answered = plain_answered};
+const struct op_class exec_flags = {.retry = RETRY_REPEAT,
+                                    .select = true,
+                                    .lists = true,
+                                    .start = flags_start,
+                                    .answered = plain_answered};
 
 /* ---- SEARCH ---- */
 
@@ -178,6 +188,26 @@ const struct op_class exec_body = {.retry = RETRY_REPEAT,
                                    .start = body_start,
                                    .answered = bytes_answered};
 
+/* What does not come, for whatever reason, is left in op->uids; who misses it asks for it alone. */
+static void bodies_start(struct conn *c, struct op *op)
+{
+    if (!op->uids.n) {
+        conn_finish(c, op, 0);
+        return;
+    }
+    struct buf *b = conn_begin(c, op, 0, WANT_BODY);
+    buf_adds(b, "UID FETCH ");
+    uidset_text(&op->uids, b);
+    buf_addf(b, " (UID BODY.PEEK[]<0.%u>)", op->len);
+    conn_end(c);
+}
+
+const struct op_class exec_bodies = {.retry = RETRY_REPEAT,
+                                     .select = true,
+                                     .body = true,
+                                     .start = bodies_start,
+                                     .answered = plain_answered};
+
 static void header_start(struct conn *c, struct op *op)
 {
     op->got = false;
@@ -199,7 +229,7 @@ static void quota_start(struct conn *c, struct op *op)
     }
     struct buf *b = conn_begin(c, op, 0, WANT_QUOTA);
     buf_adds(b, "GETQUOTAROOT ");
-    conn_quote(b, op->mailbox);
+    conn_mailbox(c, b, op->mailbox);
     conn_end(c);
 }
 

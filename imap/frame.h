@@ -27,4 +27,10 @@ struct frame {
 enum parse_result frame_scan(struct frame *f, const char *data, size_t len, size_t *end,
                              const char **why);
 
+/* After MORE: how many bytes of a literal are known to be missing behind the `len` there are. */
+static inline size_t frame_missing(const struct frame *f, size_t len)
+{
+    return f->pos > len ? f->pos - len : 0;
+}
+
 #endif

@@ -46,10 +46,17 @@
 #define LIMIT_HEADER (1024u * 1024)
 
 /* The largest window of a body asked for at once. */
-#define LIMIT_WINDOW (1024u * 1024)
+#define LIMIT_WINDOW (4u * 1024 * 1024)
 
 /* A command line, literals apart (RFC 7162 section 4 asks for 8192; Yahoo takes 1000). */
 #define LIMIT_COMMAND 1000u
+
+/* A literal that may be sent unasked where the server says LITERAL- (RFC 7888 section 5). */
+#define LIMIT_LITERAL_MINUS 4096u
+
+/* A message that is sent unasked where the server says LITERAL+; a larger one is announced first,
+ * so that it can be refused before it travels (RFC 7888 section 4). */
+#define LIMIT_LITERAL_PLUS (100u * 1024)
 
 /* Commands in flight on one connection. */
 #define LIMIT_PIPELINE 12

@@ -4,9 +4,11 @@
 #ifndef IMAP_OP_H
 #define IMAP_OP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imap/blob.h"
 #include "imap/response.h"
 #include "imap/uidset.h"
 
@@ -17,9 +19,11 @@ enum op_kind {
     OP_FLAGS,  /* flags of the UIDs in `text`, changed since `modseq` if not 0 -> events.row */
     OP_SEARCH, /* UIDs matching `text`, RFC 3501 section 6.4.4 -> found */
     OP_BODY,   /* `len` bytes at `off` of message `uid` -> on_bytes */
+    OP_BODIES, /* the first `len` bytes of each of the messages `uids` -> on_bytes */
     OP_HEADER, /* the header fields `text` of message `uid` -> on_bytes */
     OP_MOVE,   /* message `uid` to `dest` -> new_uid */
     OP_COPY,   /* message `uid` to `dest` -> new_uid */
+    OP_APPEND, /* `bytes` to `mailbox`, with the flags `text` and the date `date` -> new_uid */
     OP_DELETE, /* message `uid` -> expunged */
     OP_STORE,  /* flags of message `uid`: `text` is "+FLAGS (\Seen)" and the like */
     OP_CREATE, /* mailbox `mailbox` */
@@ -35,12 +39,27 @@ struct mailbox_state {
     uint32_t uidnext;     /* at the time of SELECT; 0: the server did not say */
     uint32_t exists;
     uint64_t modseq; /* HIGHESTMODSEQ at the time of SELECT; 0: none */
-    bool fresh;      /* by SELECT, so flag changes since then came with it; else by NOOP */
+    bool fresh;      /* by SELECT, so what was told unasked before is not all; else by NOOP */
+    bool resynced;   /* the SELECT told all that had changed since op.modseq (RFC 7162) */
+};
+
+/* What is known of a message on its way into a mailbox, and of that mailbox (arrival.h). */
+struct arrival {
+    bool known;    /* these two are: */
+    char *id;      /* Message-ID with its brackets; NULL: none to search for; owned */
+    uint64_t size; /* RFC822.SIZE */
+    bool repeated; /* it did not arrive, and was sent once more */
+    uint32_t uidnext, uidvalidity; /* of the mailbox before; 0: the server did not say */
+    uint32_t uidnext_now;          /* of the mailbox when it was looked into; 0: likewise */
+    uint32_t uid;                  /* of a message there that has the Message-ID */
+    unsigned rows;                 /* messages there since */
+    bool doubt;                    /* one of them cannot be told apart */
 };
 
 struct op {
     enum op_kind kind;
-    bool background; /* read-ahead: waits for everything else, may be dropped (-ECANCELED) */
+    bool background; /* read-ahead: waits for everything else */
+    bool patient;    /* nobody waits for it: it stays queued until there is a connection */
 
     /* The request; strings are owned. */
     char *mailbox;        /* wire name; NULL where the kind needs none */
@@ -50,16 +69,23 @@ struct op {
     uint32_t uid;
     uint64_t off;
     uint32_t len;
+    struct uidset uids; /* OP_BODIES: those that have not come yet */
     uint64_t modseq;
+    uint32_t modseq_validity; /* OP_CHECK: the UIDVALIDITY that `modseq` was learnt under */
+    struct blob *bytes;       /* OP_APPEND: the message; a reference of the operation's */
+    int64_t date;             /* OP_APPEND: INTERNALDATE, seconds since 1970 */
     bool refresh;        /* OP_META: with a NOOP before it, so that what just arrived is seen */
     bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */
     char delim;          /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
     struct uidset spare; /* UIDs this mount deleted that are only flagged so far */
 
     /* Whom to tell: on the connection's thread, no lock held, strings borrowed for the call.
-     * `done` comes exactly once, last, and the operation is the callee's to op_free(). */
+     * `done` comes exactly once, last, and the operation is the callee's to op_free(). `bytes` is a
+     * reference of the callee's, or NULL when there was no memory for them; `at` is where they
+     * begin in what was asked for, since those of OP_BODY may come in pieces, one behind the other,
+     * and from the start again after a lost connection. */
     void (*on_list)(struct op *op, struct str name, char delim, const struct arg *attrs);
-    void (*on_bytes)(struct op *op, struct str bytes);
+    void (*on_bytes)(struct op *op, uint32_t uid, size_t at, struct blob *bytes);
     void (*done)(struct op *op);
     void *ctx;
     uint64_t cookie; /* the caller's own */
@@ -76,24 +102,32 @@ struct op {
 
     /* The pool's and the connection's own. */
     struct op *prev, *next;
-    int64_t submitted; /* clock_ms() */
+    atomic_bool sent;  /* it is on its way to the server */
+    int64_t submitted; /* clock_ms(); or when the connection that was lost under it last moved */
+    int64_t due;       /* clock_ms(): not before; 0: at once */
+    int64_t pause;     /* ms: the last one, after the server was unwilling */
+    bool resumed;      /* begun before: by a connection that was lost, or an unwilling server */
     unsigned attempts; /* connections lost under it */
+    bool timed_out;    /* a connection was given up under it, since the server was silent */
     bool again;        /* asked a second time, since the server may not have seen what is new */
     int phase;         /* of the kind's own steps; survives a lost connection */
     int fail;          /* first error of its commands, kept until the last is answered */
     uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen */
     bool by_copy;      /* OP_MOVE: by COPY and deletion */
-    unsigned saw;      /* OP_SAW_... bits */
+    bool apart;        /* wants its connection for itself: it may look into another mailbox */
+    struct arrival arrival;
+    unsigned saw; /* OP_SAW_... bits */
 };
 
 /* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
 enum {
-    OP_SAW_MAILBOX = 1,  /* LIST had op->mailbox, as one that holds messages */
-    OP_SAW_DEST = 2,     /* LIST had op->dest */
-    OP_SAW_BELOW = 4,    /* LIST had something below op->mailbox */
-    OP_SAW_LEVEL = 16,   /* LIST had op->mailbox, as a level that holds no messages */
-    OP_SAW_MESSAGE = 32, /* SEARCH found the message before it was moved */
-    OP_SAW_COUNT = 8,    /* STATUS had MESSAGES */
+    OP_SAW_MAILBOX = 1,   /* LIST had op->mailbox, as one that holds messages */
+    OP_SAW_DEST = 2,      /* LIST had op->dest */
+    OP_SAW_BELOW = 4,     /* LIST had something below op->mailbox */
+    OP_SAW_LEVEL = 16,    /* LIST had op->mailbox, as a level that holds no messages */
+    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved */
+    OP_SAW_COUNT = 8,     /* STATUS had MESSAGES */
+    OP_SAW_VANISHED = 64, /* VANISHED named the message */
 };
 
 /* Copies `mailbox` (NULL allowed). */

@@ -1,55 +1,24 @@
-/* The queue and who takes what from it.
+/* The queue of operations and the life of the connections that serve it.
  *
  * One lock guards the queue and the published state of each connection; it is never held while a
- * callback runs, and callers may hold their own locks while they submit. Connections pull: a thread
- * with room takes the first operation it may take. Connection 0 carries no message bodies as long
- * as there is another that can, so that a listing never waits behind an attachment. */
-#include "imap/pool_internal.h"
-
+ * callback runs, and callers may hold their own locks while they submit. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#include "imap/backoff.h"
 #include "imap/clock.h"
-#include "imap/limits.h"
 #include "imap/log.h"
 #include "imap/mem.h"
+#include "imap/pool_state.h"
 
 enum {
-    MAX_ATTEMPTS = 3,       /* connections lost under one operation before it fails */
-    COMFORTABLE = 4,        /* operations on a connection before another is preferred */
-    SHORT_LIFE = 2000,      /* ms; a connection that lives less is a sign of trouble */
-    RESTLESS = 4,           /* SELECTs in a row, */
-    RESTLESS_PAUSE = 1000,  /* ... each less than so many ms after the one before */
-    UNFAIR = 500,           /* ms; who waits longer gets the next turn */
-    BACKOFF_FIRST = 250,    /* ms */
-    BACKOFF_LAST = 4000,    /* ms */
-    BACKOFF_DENIED = 60000, /* ms after a refused login: never hammer */
-};
-
-struct pool {
-    const struct pool_config *config;
-    const struct pool_events *events;
-    void *ctx;
-    int stop; /* eventfd: readable when everything must end */
-
-    pthread_mutex_t lock;
-    pthread_cond_t opened;
-    struct op *queue; /* foreground first, each in the order submitted */
-    struct conn *conns;
-    unsigned nconns;
-    bool first_tried; /* the first connection's first attempt ended, */
-    int first_err;    /* like this, */
-    struct buf why;   /* because of this */
-    int down_err;     /* why the last attempt to connect failed, or 0 */
-    unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
-    int64_t selected_at;
-    bool stopping; /* finish what was accepted, */
-    bool stopped;  /* ... and now stop whatever is going on */
+    MAX_ATTEMPTS = 3,      /* connections lost under one operation before it fails */
+    RESTLESS_PAUSE = 1000, /* ms; SELECTs with less between them follow each other closely */
+    UNFAIR = 500,          /* ms; who waits longer gets the next turn */
 };
 
 /* ---- small things ---- */
@@ -64,13 +33,6 @@ int pool_stop_fd(const struct pool *p)
     return p->stop;
 }
 
-static void wake(struct conn *c)
-{
-    uint64_t one = 1;
-    if (write(c->wake, &one, sizeof one) < 0 && errno != EAGAIN)
-        log_error("cannot wake connection %u: %s", c->index, strerror(errno));
-}
-
 /* What a lost or impossible connection is to the caller of a system call. */
 static int lost_errno(int err)
 {
@@ -79,6 +41,9 @@ static int lost_errno(int err)
     case EACCES:
     case EBUSY:
         return err;
+    case EMFILE: /* the daemon's own limit, which is none of the caller's */
+    case ENFILE:
+        return -ENFILE;
     case EHOSTUNREACH:
     case ENETUNREACH:
     case EHOSTDOWN:
@@ -98,158 +63,24 @@ static void fail_list(struct op *list, int err)
     }
 }
 
-/* ---- who may take what (all: lock held) ---- */
-
-static bool usable_locked(const struct conn *c)
-{
-    return c->status != CONN_DOWN || clock_ms() >= c->retry_at;
-}
-
-/* Bodies keep off connection 0 while another can carry them: is up, or has not just failed. */
-static bool lane_ok_locked(const struct pool *p, const struct conn *c, const struct op *op)
-{
-    if (!op_class(op)->body || c->index != 0 || p->stopping)
-        return true;
-    for (unsigned i = 1; i < p->nconns; i++)
-        if (p->conns[i].status != CONN_DOWN || !p->conns[i].backoff)
-            return false;
-    return true;
-}
-
-/* What is not worth keeping when no connection can be had: all but changes of unknown fate, which
- * are settled as long as their time allows. */
-static struct op *take_hopeless_locked(struct pool *p)
-{
-    struct op *hopeless = NULL, *op, *tmp;
-    int64_t limit = clock_ms() - p->config->timeout;
-    DL_FOREACH_SAFE (p->queue, op, tmp) {
-        if (op->attempts && op_class(op)->retry == RETRY_SETTLE && op->submitted > limit)
-            continue;
-        DL_DELETE(p->queue, op);
-        DL_APPEND(hopeless, op);
-    }
-    return hopeless;
-}
-
-/* What has waited so long for a connection that it must be answered now. */
-static struct op *take_expired_locked(struct pool *p)
-{
-    struct op *expired = NULL, *op, *tmp;
-    int64_t limit = clock_ms() - p->config->timeout;
-    DL_FOREACH_SAFE (p->queue, op, tmp) {
-        if (op->submitted <= limit) {
-            DL_DELETE(p->queue, op);
-            DL_APPEND(expired, op);
-        }
-    }
-    return expired;
-}
-
-static bool has_selected_locked(const struct conn *c, const struct op *op)
-{
-    bool write = op_class(op)->write || op->mark_seen;
-    return c->box_name && strcmp(c->box_name, op->mailbox) == 0 && (c->box_write || !write);
-}
-
-/* A connection that is up and would start `op` soon and without a SELECT, or is idle. */
-static bool suits_locked(const struct pool *p, const struct conn *c, const struct op *op)
-{
-    if (c->status != CONN_UP || !lane_ok_locked(p, c, op))
-        return false;
-    if (c->alone || op_class(op)->alone || (op_class(op)->searches && c->searches))
-        return c->load == 0;
-    if (!op_class(op)->select)
-        return c->load < COMFORTABLE;
-    /* Questions that someone waits for do not queue up behind bodies. */
-    unsigned room = op_class(op)->body ? COMFORTABLE : 1;
-    return has_selected_locked(c, op) ? c->load < room : c->load == 0;
-}
-
-static bool may_take_locked(const struct pool *p, const struct conn *c, const struct op *op)
-{
-    if (c->load >= LIMIT_PIPELINE || c->alone || !lane_ok_locked(p, c, op) ||
-        (op_class(op)->alone && c->load > 0) || (op_class(op)->searches && c->searches > 0))
-        return false;
-    if (op->background && c->load >= COMFORTABLE / 2)
-        return false;
-    if (!op_class(op)->select || has_selected_locked(c, op))
-        return true;
-    if (c->load > 0)
-        return false; /* what is in flight is about the mailbox selected now */
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o != c && has_selected_locked(o, op) && suits_locked(p, o, op))
-            return false; /* it is awake and needs no SELECT */
-    }
-    return true;
-}
-
-static void wake_for_locked(struct pool *p, const struct op *op)
-{
-    struct conn *idle = NULL, *down = NULL, *busy = NULL;
-    bool any = false;
-    for (unsigned i = 0; i < p->nconns; i++) {
-        struct conn *c = &p->conns[i];
-        any |= c->status != CONN_DOWN;
-        if (!lane_ok_locked(p, c, op))
-            continue;
-        if (suits_locked(p, c, op)) {
-            if (op_class(op)->select && has_selected_locked(c, op)) {
-                wake(c);
-                return;
-            }
-            idle = idle ? idle : c;
-        } else if (c->status == CONN_DOWN && usable_locked(c)) {
-            down = down ? down : c;
-        } else if (c->status == CONN_UP) {
-            busy = busy ? busy : c;
-        }
-    }
-    /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
-    if (idle && idle->box_name && down && op_class(op)->select && p->selects > RESTLESS)
-        idle = NULL;
-    struct conn *c = idle ? idle : down ? down : busy;
-    if (c && c == down)
-        c->wanted = true;
-    if (c)
-        wake(c);
-    if (!any && (!c || c != &p->conns[0]))
-        wake(&p->conns[0]); /* it connects, or says that nobody can */
-}
-
-static void wake_all_locked(struct pool *p)
-{
-    for (unsigned i = 0; i < p->nconns; i++)
-        wake(&p->conns[i]);
-}
-
-static bool others_alive_locked(const struct pool *p, const struct conn *c)
-{
-    for (unsigned i = 0; i < p->nconns; i++)
-        if (&p->conns[i] != c && p->conns[i].status != CONN_DOWN)
-            return true;
-    return false;
-}
-
-static void enqueue_locked(struct pool *p, struct op *op)
-{
-    struct op *at = p->queue;
-    while (at && !at->background)
-        at = at->next;
-    if (op->background || !at)
-        DL_APPEND(p->queue, op);
-    else
-        DL_PREPEND_ELEM(p->queue, at, op);
-}
-
 /* ---- for the cache ---- */
 
 void pool_submit(struct pool *p, struct op *op)
 {
     op->submitted = clock_ms();
     pthread_mutex_lock(&p->lock);
-    enqueue_locked(p, op);
-    wake_for_locked(p, op);
+    sched_enqueue_locked(p, op);
+    if (p->ended)
+        pthread_cond_broadcast(&p->opened);
+    else
+        sched_wake_locked(p, op);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pool_warm(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    sched_warm_locked(p);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -300,13 +131,11 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
     return NULL;
 }
 
-/* What only asks need not be finished before an unmount. */
 static struct op *drop_reads_locked(struct pool *p)
 {
     struct op *dropped = NULL, *op, *tmp;
     DL_FOREACH_SAFE (p->queue, op, tmp) {
-        const struct op_class *class = op_class(op);
-        if (class->retry == RETRY_REPEAT && !class->write) {
+        if (sched_only_asks(op)) {
             DL_DELETE(p->queue, op);
             DL_APPEND(dropped, op);
         }
@@ -314,12 +143,44 @@ static struct op *drop_reads_locked(struct pool *p)
     return dropped;
 }
 
+static void refuse_queue(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->queue) { /* an answer may ask for more */
+        struct op *list = p->queue;
+        p->queue = NULL;
+        pthread_mutex_unlock(&p->lock);
+        fail_list(list, -ENOTCONN);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Until the very end everything must be answered: a thread that tells the kernel something may have
+ * to wait for a call in progress, and is itself waited for before the pool is freed. */
+static void *refuse(void *pool)
+{
+    struct pool *p = pool;
+    pthread_mutex_lock(&p->lock);
+    while (!p->freed) {
+        if (!p->queue) {
+            pthread_cond_wait(&p->opened, &p->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&p->lock);
+        refuse_queue(p);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
 void pool_stop(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     struct op *dropped = drop_reads_locked(p);
-    wake_all_locked(p);
+    sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
     fail_list(dropped, -ENOTCONN);
 
@@ -337,21 +198,30 @@ void pool_stop(struct pool *p)
             log_error("cannot stop the connections: %s", strerror(errno));
         pthread_join(p->conns[i].thread, NULL);
     }
+    pthread_mutex_lock(&p->lock);
     p->nconns = 0;
+    p->ended = true;
+    pthread_mutex_unlock(&p->lock);
+    p->refusing = pthread_create(&p->refuser, NULL, refuse, p) == 0;
+    if (!p->refusing)
+        refuse_queue(p);
 }
 
 void pool_free(struct pool *p)
 {
     if (!p)
         return;
-    while (p->queue) { /* an answer may ask for more */
-        struct op *list = p->queue;
-        p->queue = NULL;
-        fail_list(list, -ENOTCONN);
-    }
+    pthread_mutex_lock(&p->lock);
+    p->freed = true;
+    pthread_cond_broadcast(&p->opened);
+    pthread_mutex_unlock(&p->lock);
+    if (p->refusing)
+        pthread_join(p->refuser, NULL);
+    refuse_queue(p);
     for (unsigned i = 0; i < p->config->connections; i++) {
         close(p->conns[i].wake);
         free(p->conns[i].box_name);
+        free(p->conns[i].opening);
     }
     free(p->conns);
     close(p->stop);
@@ -365,29 +235,34 @@ void pool_status(struct pool *p, struct buf *out)
 {
     static const char *const states[] = {
         [CONN_DOWN] = "down", [CONN_CONNECTING] = "connecting", [CONN_UP] = "up"};
-    unsigned long long in = 0, sent = 0, commands = 0, connects = 0;
+    unsigned long long in = 0, sent = 0, commands = 0, connects = 0, wakeups = 0;
     unsigned waiting = 0;
     struct op *op;
     pthread_mutex_lock(&p->lock);
     DL_COUNT(p->queue, op, waiting);
+    reconnect_status_locked(p, out);
     for (unsigned i = 0; i < p->nconns; i++) {
         struct conn *c = &p->conns[i];
         buf_addf(out, "connection %u: %s", i, states[c->status]);
         if (c->status == CONN_UP)
-            buf_addf(out, ", %s, mailbox %s, operations %u", c->cipher[0] ? c->cipher : "no TLS",
-                     c->box_name ? c->box_name : "-", c->load);
+            buf_addf(out, ", %s, mailbox %s, operations %u%s", c->cipher[0] ? c->cipher : "no TLS",
+                     c->box_name ? c->box_name : "-", c->load,
+                     c->notified_published ? ", told of changes (NOTIFY)"
+                     : c->watching         ? ", told of changes (IDLE)"
+                                           : "");
         buf_addc(out, '\n');
         in += c->bytes_in;
         sent += c->bytes_out;
         commands += c->commands;
         connects += c->connects;
+        wakeups += c->wakeups;
     }
     buf_addf(out, "capabilities: %s\n", p->conns[0].caps_published);
     pthread_mutex_unlock(&p->lock);
     buf_addf(out,
              "operations waiting: %u\ncommands sent: %llu\nbytes received: %llu\n"
-             "bytes sent: %llu\nconnections made: %llu\n",
-             waiting, commands, in, sent, connects);
+             "bytes sent: %llu\nconnections made: %llu\nwake-ups of connections: %llu\n",
+             waiting, commands, in, sent, connects, wakeups);
 }
 
 const char *pool_namespace(struct pool *p)
@@ -397,43 +272,90 @@ const char *pool_namespace(struct pool *p)
 
 /* ---- for the connections ---- */
 
+static void set_opening_locked(struct conn *c, const char *mailbox)
+{
+    free(c->opening);
+    c->opening = mailbox ? mem_strdup(mailbox) : NULL;
+}
+
+static void add_load_locked(struct conn *c, const struct op *op, int n)
+{
+    c->load += (unsigned)n;
+    c->searches += op_class(op)->searches ? (unsigned)n : 0;
+    c->ahead += op->background ? (unsigned)n : 0;
+    c->changes += sched_only_asks(op) ? 0 : (unsigned)n;
+    if (!c->load)
+        set_opening_locked(c, NULL);
+}
+
 struct op *pool_take(struct pool *p, struct conn *c)
 {
-    struct op *op;
+    struct op *op, *left = NULL, *due = NULL;
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->queue, op) {
-        if (may_take_locked(p, c, op)) {
+        if (sched_waits(op))
+            continue;
+        if (sched_may_take_locked(p, c, op)) {
             DL_DELETE(p->queue, op);
-            c->load++;
-            c->alone = op_class(op)->alone;
-            c->searches += op_class(op)->searches;
+            if (op_class(op)->select && !sched_has_selected(c, op))
+                set_opening_locked(c, op->mailbox);
+            add_load_locked(c, op, 1);
+            c->taken_at = clock_ms();
+            c->alone = sched_alone(op);
             break;
         }
+        left = left ? left : op;
+        due = op->due ? op : due; /* nobody was woken for it when its time came */
+        op->due = 0;
         /* What has waited so long is not passed over for ever by what suits this connection. */
-        if (c->load > 0 && clock_ms() - op->submitted > UNFAIR && !others_alive_locked(p, c)) {
+        if (c->load > 0 && clock_ms() - op->submitted > UNFAIR &&
+            !reconnect_others_alive_locked(p, c)) {
             op = NULL;
             break;
         }
     }
-    /* One wake-up may have stood for several operations: pass it on. */
-    if (op && p->queue)
-        wake_for_locked(p, p->queue);
+    /* One wake-up may have stood for several operations, and what was left to another connection
+     * needs that one to be awake: pass it on. */
+    struct op *next = p->queue;
+    while (op && next && sched_waits(next))
+        next = next->next;
+    if (op && next)
+        sched_wake_locked(p, next);
+    else if (left && op_class(left)->body && !left->background)
+        sched_wake_locked(p, left);
+    if (due)
+        sched_wake_locked(p, due);
     pthread_mutex_unlock(&p->lock);
     return op;
 }
 
-static void drop_load(struct pool *p, struct conn *c, const struct op *op)
+/* The server is unwilling at the moment and has done nothing: asks again later, for as long as the
+ * operation's time allows, with its own way to find out how far it got. */
+static bool postpone_locked(struct pool *p, struct op *op)
 {
-    pthread_mutex_lock(&p->lock);
-    c->load--;
-    c->searches -= op_class(op)->searches;
-    c->alone = false;
-    pthread_mutex_unlock(&p->lock);
+    int64_t now = clock_ms(), end = op->submitted + p->config->timeout;
+    if ((now >= end && !op->patient) || (p->stopping && sched_only_asks(op)))
+        return false;
+    op->pause = backoff_next(op->pause, BACKOFF_LAST);
+    op->due = now + backoff_jitter(op->pause);
+    if (op->due > end && !op->patient)
+        op->due = end;
+    if (op->due > p->last_due)
+        p->last_due = op->due;
+    op->resumed = true;
+    sched_enqueue_locked(p, op);
+    return true;
 }
 
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 {
-    drop_load(p, c, op);
+    pthread_mutex_lock(&p->lock);
+    add_load_locked(c, op, -1);
+    c->alone = false;
+    bool later = err == -EBUSY && postpone_locked(p, op);
+    pthread_mutex_unlock(&p->lock);
+    if (later)
+        return;
     op->err = err;
     op->done(op);
 }
@@ -441,6 +363,9 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
 {
     enum op_retry retry = op_class(op)->retry;
+    /* Its time begins anew with every byte that moved: a long transfer is no failure. */
+    if (c->last_progress > op->submitted)
+        op->submitted = c->last_progress;
     bool late = clock_ms() - op->submitted >= p->config->timeout;
     bool again = retry != RETRY_NEVER && ++op->attempts < MAX_ATTEMPTS && !late;
     /* A change whose fate is unknown is looked after once, however late it is. */
@@ -448,9 +373,11 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
         again = true;
         op->submitted = clock_ms();
     }
+    again |= op->patient;
+    op->timed_out |= err == -ETIMEDOUT;
+    op->resumed = true;
     pthread_mutex_lock(&p->lock);
-    c->load--;
-    c->searches -= op_class(op)->searches;
+    add_load_locked(c, op, -1);
     c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again)
@@ -462,44 +389,28 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->done(op);
 }
 
-/* Is there something that no connection which is up will take soon? */
-static bool needed_locked(const struct pool *p, const struct conn *c)
-{
-    struct op *op;
-    DL_FOREACH (p->queue, op) {
-        if (!lane_ok_locked(p, c, op))
-            continue;
-        bool suited = false;
-        for (unsigned i = 0; i < p->nconns && !suited; i++)
-            suited = suits_locked(p, &p->conns[i], op) || p->conns[i].status == CONN_CONNECTING;
-        if (!suited)
-            return true;
-    }
-    return false;
-}
-
 enum pool_advice pool_advise(struct pool *p, struct conn *c)
 {
     enum pool_advice advice = POOL_WAIT;
     struct op *failed = NULL;
     pthread_mutex_lock(&p->lock);
     int err = p->down_err ? p->down_err : -ENOTCONN;
+    bool usable = reconnect_usable_locked(p, c);
     if (p->stopped) {
         advice = POOL_STOP;
-    } else if (p->stopping && (!p->queue || others_alive_locked(p, c) || !usable_locked(c))) {
+    } else if (p->stopping && (!p->queue || reconnect_others_alive_locked(p, c) || !usable)) {
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first_tried) {
         advice = POOL_CONNECT;
-    } else if (needed_locked(p, c) || (c->wanted && p->queue)) {
-        if (usable_locked(c)) {
+    } else if (c->warm || sched_needed_locked(p, c) || (c->wanted && p->queue)) {
+        if (usable)
             advice = POOL_CONNECT;
-        } else if (!others_alive_locked(p, c) && p->down_err) {
-            failed = take_hopeless_locked(p);
-        }
+        else
+            failed = reconnect_doomed_locked(p, c);
     }
     if (advice == POOL_CONNECT)
         c->status = CONN_CONNECTING;
-    c->wanted = false;
+    c->wanted = c->warm = false;
     pthread_mutex_unlock(&p->lock);
     fail_list(failed, lost_errno(err));
     return advice;
@@ -508,9 +419,17 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
 int pool_patience(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    int64_t left = p->queue ? c->retry_at - clock_ms() : -1;
+    int patience = reconnect_patience_locked(p, c);
     pthread_mutex_unlock(&p->lock);
-    return left > 0 ? (int)left + 1 : -1;
+    return patience;
+}
+
+int64_t pool_next_due(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t due = sched_next_due_locked(p);
+    pthread_mutex_unlock(&p->lock);
+    return due;
 }
 
 int64_t pool_connect_deadline(struct pool *p)
@@ -520,21 +439,11 @@ int64_t pool_connect_deadline(struct pool *p)
     struct op *op;
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->queue, op) {
-        if (op->submitted + p->config->timeout < deadline)
+        if (!op->patient && op->submitted + p->config->timeout < deadline)
             deadline = op->submitted + p->config->timeout;
     }
     pthread_mutex_unlock(&p->lock);
     return deadline > now + 1000 ? deadline : now + 1000;
-}
-
-static void back_off_locked(struct conn *c, int64_t at_least)
-{
-    c->backoff = c->backoff ? c->backoff * 2 : BACKOFF_FIRST;
-    if (c->backoff > BACKOFF_LAST)
-        c->backoff = BACKOFF_LAST;
-    if (c->backoff < at_least)
-        c->backoff = at_least;
-    c->retry_at = clock_ms() + c->backoff;
 }
 
 void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
@@ -543,24 +452,17 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
     pthread_mutex_lock(&p->lock);
     bool first = c->index == 0 && !p->first_tried;
     if (!err) {
-        c->status = CONN_UP;
-        c->up_since = clock_ms();
-        p->down_err = 0;
+        reconnect_done_locked(p, c);
         snprintf(c->cipher, sizeof c->cipher, "%s", stream_cipher(c->stream));
         memcpy(c->caps_published, c->caps.text, sizeof c->caps_published);
         if (first)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
     } else {
-        c->status = CONN_DOWN;
-        p->down_err = err;
-        back_off_locked(c, err == -EACCES ? BACKOFF_DENIED : 0);
-        if (others_alive_locked(p, c)) {
-            failed = take_expired_locked(p);
-            wake_all_locked(p); /* go on with fewer */
-        } else {
-            failed = take_hopeless_locked(p);
-        }
+        reconnect_failed_locked(p, c, err, why);
+        failed = reconnect_doomed_locked(p, c);
     }
+    if (p->queue)
+        sched_wake_all_locked(p); /* go on with fewer, or with more */
     if (first) {
         p->first_tried = true;
         p->first_err = err;
@@ -576,37 +478,45 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
 void pool_disconnected(struct pool *p, struct conn *c, int err)
 {
     pthread_mutex_lock(&p->lock);
-    if (c->status == CONN_UP) {
-        bool brief = clock_ms() - c->up_since < SHORT_LIFE;
-        /* One early death may be chance; from the second on, wait before the next try. */
-        c->early = brief && err ? c->early + 1 : 0;
-        c->backoff = 0;
-        if (c->early > 1)
-            back_off_locked(c, 0);
-    }
-    c->status = CONN_DOWN;
+    reconnect_lost_locked(p, c, err);
+    bool deaf = c->heard && !p->stopping;
+    c->watching = c->notified_published = c->heard = false;
     if (p->queue)
-        wake_all_locked(p);
+        sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
+    if (deaf)
+        p->events->deaf(p->ctx);
 }
 
 bool pool_finished(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    bool done = p->stopping && !p->queue && c->load == 0;
+    bool done = p->stopping && !p->queue && c->changes == 0;
     pthread_mutex_unlock(&p->lock);
     return done;
+}
+
+bool pool_may_enable(const struct pool *p)
+{
+    return !p->no_enable;
+}
+
+void pool_never_enable(struct pool *p)
+{
+    p->no_enable = true;
 }
 
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write)
 {
     pthread_mutex_lock(&p->lock);
+    if (mailbox)
+        set_opening_locked(c, NULL);
     free(c->box_name);
     c->box_name = mailbox ? mem_strdup(mailbox) : NULL;
     c->box_write = write;
     c->release = false;
     if (mailbox) {
-        int64_t now = clock_ms();
+        int64_t now = c->selected_at = clock_ms();
         p->selects = now - p->selected_at < RESTLESS_PAUSE ? p->selects + 1 : 0;
         p->selected_at = now;
     }
@@ -634,7 +544,7 @@ void pool_release(struct pool *p, struct conn *self, const char *mailbox, char d
         c->release = true;
         free(c->box_name); /* nothing more for this mailbox before it is selected anew */
         c->box_name = NULL;
-        wake(c);
+        sched_wake_conn(c);
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -648,6 +558,70 @@ void pool_row(struct pool *p, const char *mailbox, uint32_t uidvalidity,
 void pool_changed(struct pool *p, const char *mailbox, uint32_t uidvalidity, unsigned what)
 {
     p->events->changed(p->ctx, mailbox, uidvalidity, what);
+}
+
+void pool_vanished(struct pool *p, const char *mailbox, uint32_t uidvalidity,
+                   const struct uidset *uids)
+{
+    p->events->vanished(p->ctx, mailbox, uidvalidity, uids);
+}
+
+void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_state *now)
+{
+    p->events->status(p->ctx, mailbox, now);
+}
+
+void pool_folders(struct pool *p)
+{
+    p->events->folders(p->ctx);
+}
+
+void pool_watching(struct pool *p, struct conn *c, bool watching)
+{
+    pthread_mutex_lock(&p->lock);
+    c->watching = watching;
+    c->heard |= watching;
+    c->notified_published = watching && c->notified;
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool pool_body_lane(struct pool *p)
+{
+    bool up = false;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 1; i < p->nconns; i++)
+        up |= p->conns[i].status == CONN_UP;
+    pthread_mutex_unlock(&p->lock);
+    return up;
+}
+
+int64_t pool_hears(struct pool *p, const char *mailbox)
+{
+    int64_t since = INT64_MAX;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < p->nconns; i++) {
+        const struct conn *c = &p->conns[i];
+        if (c->watching && c->box_name && strcmp(c->box_name, mailbox) == 0 &&
+            c->selected_at < since)
+            since = c->selected_at;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return since;
+}
+
+bool pool_should_idle(struct pool *p, const struct conn *c)
+{
+    bool should = true;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < p->nconns; i++) {
+        const struct conn *o = &p->conns[i];
+        if (o == c || o->status != CONN_UP || !o->watching)
+            continue;
+        if (o->box_name && strcmp(o->box_name, c->box.name) == 0)
+            should = false;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return should;
 }
 
 void pool_batch(struct pool *p)

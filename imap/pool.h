@@ -11,6 +11,9 @@ struct tls_config;
 
 enum tls_mode { TLS_IMPLICIT, TLS_STARTTLS, TLS_NONE };
 
+/* COMPRESS=DEFLATE (RFC 4978) where the server offers it: to other machines, always, never. */
+enum compress_mode { COMPRESS_AUTO, COMPRESS_YES, COMPRESS_NO };
+
 /* Borrowed by the pool until pool_free(). */
 struct pool_config {
     const char *host; /* also the name that certificates are held against */
@@ -18,6 +21,7 @@ struct pool_config {
     const char *tunnel; /* a shell command to speak with instead of host:port, or NULL */
     enum tls_mode tls_mode;
     const struct tls_config *tls;
+    enum compress_mode compress;
     const char *user;
     const char *password;
     const char *auth; /* a SASL mechanism, "LOGIN" for the command; NULL: the best one offered */
@@ -33,11 +37,21 @@ struct pool_events {
     void (*row)(void *ctx, const char *mailbox, uint32_t uidvalidity, const struct fetch_row *row);
     /* Something changed that a UID does not tell: the bits of enum pool_change. */
     void (*changed)(void *ctx, const char *mailbox, uint32_t uidvalidity, unsigned what);
+    /* These messages are not there any more (VANISHED, RFC 7162). */
+    void (*vanished)(void *ctx, const char *mailbox, uint32_t uidvalidity,
+                     const struct uidset *uids);
+    /* Another mailbox changed, and is now like this (NOTIFY, RFC 5465); what the server did not say
+     * is 0, and `exists` UINT32_MAX. */
+    void (*status)(void *ctx, struct str mailbox, const struct mailbox_state *now);
+    /* Mailboxes were made, renamed or deleted. */
+    void (*folders)(void *ctx);
+    /* The connection that told of changes is lost: what happens from now on is not heard of. */
+    void (*deaf)(void *ctx);
     /* What arrived together has been delivered. */
     void (*batch)(void *ctx);
 };
 
-enum pool_change { CHANGE_EXISTS = 1, CHANGE_EXPUNGE = 2, CHANGE_FLAGS = 4 };
+enum pool_change { CHANGE_EXISTS = 1, CHANGE_EXPUNGE = 2, CHANGE_FLAGS = 4, CHANGE_POLL = 8 };
 
 /* Starts the threads and logs the first connection in; waits for that. On failure NULL, and `why`
  * says what went wrong in one sentence. */
@@ -48,11 +62,22 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
  * server. May be called with the caller's locks held. */
 void pool_submit(struct pool *p, struct op *op);
 
+/* Is there a connection that carries bodies and not listings? */
+bool pool_body_lane(struct pool *p);
+
+/* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it;
+ * INT64_MAX: there is none. */
+int64_t pool_hears(struct pool *p, const char *mailbox);
+
+/* Message bodies may be asked for soon: connects for them, if no connection is there that could
+ * carry them. */
+void pool_warm(struct pool *p);
+
 /* Finishes the changes that were submitted (for at most the timeout), logs out, ends the threads.
- * What is submitted from now on is answered by pool_free(). */
+ * What is submitted from now on is answered -ENOTCONN. */
 void pool_stop(struct pool *p);
 
-/* After pool_stop(): answers what is left with -ENOTCONN and frees everything; NULL is allowed. */
+/* After pool_stop(): frees everything; NULL is allowed. */
 void pool_free(struct pool *p);
 
 /* Appends lines for .imapfs/status: one per connection, then the sums. */

@@ -12,7 +12,8 @@ int pool_stop_fd(const struct pool *p);
 /* Takes the next operation that this connection should start now; NULL: none. */
 struct op *pool_take(struct pool *p, struct conn *c);
 
-/* Gives back what pool_take() gave: the operation ended with `err`; calls its done(). */
+/* Gives back what pool_take() gave: the operation ended with `err`; calls its done(), or, after
+ * -EBUSY, which says that the server is unwilling and did nothing, asks again later. */
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
 
 /* Gives back an operation whose connection was lost: repeated, settled or failed as its class
@@ -30,6 +31,10 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c);
 /* For how long (ms; -1: for ever) such a thread may sleep unless it is woken. */
 int pool_patience(struct pool *p, struct conn *c);
 
+/* When the first of the operations that wait for an unwilling server is to be asked again
+ * (clock_ms()); INT64_MAX: none waits. */
+int64_t pool_next_due(struct pool *p);
+
 /* Until when connecting is worth while: what waits the longest must be answered by then. */
 int64_t pool_connect_deadline(struct pool *p);
 
@@ -40,8 +45,12 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why);
 /* Publishes that the connection ended with `err`. */
 void pool_disconnected(struct pool *p, struct conn *c, int err);
 
-/* Is the pool closing, with nothing left for this connection to do? */
+/* Is the pool closing, with nothing left for this connection that must be finished? */
 bool pool_finished(struct pool *p, struct conn *c);
+
+/* May ENABLE be sent? Not any more after a server hung up on it. */
+bool pool_may_enable(const struct pool *p);
+void pool_never_enable(struct pool *p);
 
 /* Publishes the selected mailbox (NULL: none). */
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write);
@@ -56,6 +65,18 @@ void pool_release(struct pool *p, struct conn *self, const char *mailbox, char d
 void pool_row(struct pool *p, const char *mailbox, uint32_t uidvalidity,
               const struct fetch_row *row);
 void pool_changed(struct pool *p, const char *mailbox, uint32_t uidvalidity, unsigned what);
+void pool_vanished(struct pool *p, const char *mailbox, uint32_t uidvalidity,
+                   const struct uidset *uids);
+void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_state *now);
+void pool_folders(struct pool *p);
 void pool_batch(struct pool *p);
+
+/* Publishes whether the server tells this connection of changes unasked. */
+void pool_watching(struct pool *p, struct conn *c, bool watching);
+
+/* Should this connection ask, by IDLE, to be told of changes in its mailbox? Not when another one
+ * that is told has the same mailbox selected. What NOTIFY says of mailboxes that are not selected
+ * is less, and Dovecot 2.3 sometimes says nothing. */
+bool pool_should_idle(struct pool *p, const struct conn *c);
 
 #endif

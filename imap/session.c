@@ -308,9 +308,62 @@ static int introduce(struct session *s)
     if (caps_has(&c->caps, CAP_ID))
         err = command(s, "ID (\"name\" \"imapfs\" \"version\" \"" IMAPFS_VERSION "\")",
                       "when told who asks (ID)");
-    if (!err && caps_has(&c->caps, CAP_NAMESPACE))
+    /* The pool keeps what the first connection learns. */
+    if (!err && c->index == 0 && caps_has(&c->caps, CAP_NAMESPACE))
         err = command(s, "NAMESPACE", "when asked for its namespaces");
     return err;
+}
+
+/* With QRESYNC (RFC 7162) an expunge is told with its UID. Nobody waits for the answer: whether it
+ * worked shows in what comes later. */
+static void enable(struct conn *c)
+{
+    if (!caps_has(&c->caps, CAP_ENABLE) || !caps_has(&c->caps, CAP_QRESYNC) ||
+        !pool_may_enable(c->pool))
+        return;
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "ENABLE QRESYNC");
+    conn_end(c);
+    c->enable_tag = c->tag;
+}
+
+/* NOTIFY (RFC 5465): one connection is told of changes in every mailbox, and of the mailboxes. */
+static void notify(struct conn *c)
+{
+    if (c->index != 0 || !caps_has(&c->caps, CAP_NOTIFY) || !pool_may_enable(c->pool))
+        return;
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
+             "NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange)) "
+             "(PERSONAL (MailboxName MessageNew MessageExpunge FlagChange))");
+    conn_end(c);
+    c->notify_tag = c->tag;
+}
+
+static bool wants_compression(const struct session *s)
+{
+    const struct conn *c = s->c;
+    enum compress_mode mode = s->config->compress;
+    return caps_has(&c->caps, CAP_COMPRESS_DEFLATE) &&
+           (mode == COMPRESS_YES || (mode == COMPRESS_AUTO && !stream_is_local(c->stream)));
+}
+
+/* COMPRESS (RFC 4978), after the login, so that no secret is ever compressed beside what others
+ * chose. A server that refuses, perhaps because a lower layer compresses already
+ * ([COMPRESSIONACTIVE]), goes on as before. */
+static int compress(struct session *s)
+{
+    struct conn *c = s->c;
+    if (!wants_compression(s))
+        return 0;
+    c->hold = true;
+    int err = command(s, "COMPRESS DEFLATE", "when asked to compress");
+    c->hold = false;
+    if (err || c->reply.cond != COND_OK)
+        return err;
+    /* The first byte behind the OK is compressed, and may have come with it. */
+    stream_start_deflate(c->stream, c->in.data + c->in_at, c->in.len - c->in_at);
+    buf_reset(&c->in);
+    c->in_at = 0;
+    return 0;
 }
 
 static int connect_stream(struct session *s)
@@ -318,9 +371,12 @@ static int connect_stream(struct session *s)
     struct conn *c = s->c;
     const struct pool_config *config = s->config;
     int stop = pool_stop_fd(c->pool);
-    if (config->tunnel)
-        return stream_tunnel(&c->stream, config->tunnel, stop, s->why);
-    return stream_connect(&c->stream, config->host, config->port, stop, s->deadline, s->why);
+    int err = config->tunnel ? stream_tunnel(&c->stream, config->tunnel, stop, s->why)
+                             : stream_connect(&c->stream, config->host, config->port, stop,
+                                              s->deadline, s->why);
+    if (!err)
+        stream_count(c->stream, &c->bytes_in, &c->bytes_out);
+    return err;
 }
 
 static int open_once(struct session *s)
@@ -353,6 +409,16 @@ static int open_once(struct session *s)
     return err;
 }
 
+static void start_over(struct conn *c, struct buf *why)
+{
+    buf_reset(why);
+    stream_close(&c->stream);
+    buf_reset(&c->in);
+    buf_reset(&c->out);
+    c->in_at = c->out_at = 0;
+    conn_forget_cmds(c);
+}
+
 int session_open(struct conn *c, struct buf *why)
 {
     struct session s = {.c = c, .config = pool_config(c->pool), .why = why};
@@ -361,14 +427,25 @@ int session_open(struct conn *c, struct buf *why)
     if (!err && !c->no_intro && introduce(&s) != 0) {
         /* Exchange 2003 hangs up on NAMESPACE: once more, without the introduction. */
         c->no_intro = true;
-        buf_reset(why);
-        stream_close(&c->stream);
-        buf_reset(&c->in);
-        buf_reset(&c->out);
-        c->in_at = c->out_at = 0;
+        start_over(c, why);
         err = open_once(&s);
     }
+    if (!err) {
+        enable(c);
+        notify(c);
+    }
+    if (!err)
+        err = compress(&s);
+    if (err == -ECONNRESET && c->enable_tag) {
+        /* ENABLE went out in front of it, and some hang up on that. */
+        pool_never_enable(c->pool);
+        start_over(c, why);
+        err = open_once(&s);
+        if (!err)
+            err = compress(&s);
+    }
     c->frame.max_line = LIMIT_LINE;
+    c->slept = clock_slept_ms();
     c->last_progress = clock_ms();
     c->reply.tag = 0;
     return err;

@@ -15,16 +15,24 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "imap/clock.h"
+#include "imap/deflate.h"
 #include "imap/mem.h"
+
+enum {
+    WIRE_CHUNK = 32 * 1024,  /* compressed bytes read at once; a TLS record is half as large */
+    PLAIN_CHUNK = 64 * 1024, /* bytes compressed before some of them are sent */
+};
 
 struct tls_config {
     SSL_CTX *ctx;
@@ -39,6 +47,10 @@ struct stream {
     SSL *ssl;
     bool read_wants_write; /* TLS may have to write before it can read, and the reverse */
     bool write_wants_read;
+    struct deflate *deflate; /* NULL: bytes go as they are */
+    struct buf held;         /* compressed, not yet sent */
+    size_t held_at;
+    atomic_ullong *received, *sent; /* counters of the caller's; NULL: nobody counts */
     char cipher[80];
 };
 
@@ -151,7 +163,8 @@ static void lookup_unref(struct lookup *q)
         return;
     if (q->list)
         freeaddrinfo(q->list);
-    close(q->done);
+    if (q->done >= 0)
+        close(q->done);
     free(q);
 }
 
@@ -170,7 +183,10 @@ static int lookup_wait(struct lookup *q, int stop, int64_t deadline)
 {
     pthread_t thread;
     uint64_t count;
-    int err = -pthread_create(&thread, NULL, lookup_main, q);
+    q->done = eventfd(0, EFD_CLOEXEC);
+    int err = q->done < 0 ? -errno : 0;
+    if (!err)
+        err = -pthread_create(&thread, NULL, lookup_main, q);
     if (err) {
         atomic_fetch_sub(&q->refs, 1); /* the share of the thread that is not there */
         return err;
@@ -178,6 +194,15 @@ static int lookup_wait(struct lookup *q, int stop, int64_t deadline)
     pthread_detach(thread);
     err = poll_deadline(q->done, POLLIN, stop, deadline);
     return err ? err : read(q->done, &count, sizeof count) < 0 ? -errno : 0;
+}
+
+/* 0, or -errno when no descriptor can be had (RLIMIT_NOFILE). */
+static int no_descriptor(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC), err = fd < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return err;
 }
 
 static int resolve(const char *host, const char *port, int stop, int64_t deadline,
@@ -188,7 +213,7 @@ static int resolve(const char *host, const char *port, int stop, int64_t deadlin
     bool numeric =
         inet_pton(AF_INET, host, &literal) == 1 || inet_pton(AF_INET6, host, &literal) == 1;
     atomic_init(&q->refs, numeric ? 1 : 2);
-    q->done = eventfd(0, EFD_CLOEXEC);
+    q->done = -1;
     snprintf(q->host, sizeof q->host, "%s", host);
     snprintf(q->port, sizeof q->port, "%s", port);
     q->hints.ai_socktype = SOCK_STREAM;
@@ -198,6 +223,9 @@ static int resolve(const char *host, const char *port, int stop, int64_t deadlin
         q->gai = getaddrinfo(q->host, q->port, &q->hints, &q->list);
     else
         err = lookup_wait(q, stop, deadline);
+    /* Without a descriptor for /etc/hosts every host is unknown. */
+    if (!err && q->gai != 0)
+        err = no_descriptor();
     if (err) {
         buf_addf(why, "cannot look up %s: %s", host, strerror(-err));
     } else if (q->gai != 0) {
@@ -294,6 +322,8 @@ int stream_tunnel(struct stream **out, const char *command, int stop, struct buf
         _exit(127);
     }
     int err = pid < 0 ? -errno : 0;
+    if (pid > 0)
+        setpgid(pid, pid); /* whoever comes first: stream_close() may be soon */
     close(pair[1]);
     if (err) {
         close(pair[0]);
@@ -407,7 +437,13 @@ int stream_start_tls(struct stream *s, const struct tls_config *c, const char *h
 
 /* ---- bytes ---- */
 
-ssize_t stream_read(struct stream *s, void *data, size_t len)
+void stream_count(struct stream *s, atomic_ullong *received, atomic_ullong *sent)
+{
+    s->received = received;
+    s->sent = sent;
+}
+
+static ssize_t wire_read(struct stream *s, void *data, size_t len)
 {
     s->read_wants_write = false;
     if (s->ssl) {
@@ -424,7 +460,15 @@ ssize_t stream_read(struct stream *s, void *data, size_t len)
     return n;
 }
 
-ssize_t stream_write(struct stream *s, const void *data, size_t len)
+static ssize_t counted_read(struct stream *s, void *data, size_t len)
+{
+    ssize_t n = wire_read(s, data, len);
+    if (n > 0 && s->received)
+        *s->received += (unsigned long long)n;
+    return n;
+}
+
+static ssize_t wire_write(struct stream *s, const void *data, size_t len)
 {
     s->write_wants_read = false;
     if (s->ssl) {
@@ -443,6 +487,103 @@ ssize_t stream_write(struct stream *s, const void *data, size_t len)
     return n;
 }
 
+static ssize_t counted_write(struct stream *s, const void *data, size_t len)
+{
+    ssize_t n = wire_write(s, data, len);
+    if (n > 0 && s->sent)
+        *s->sent += (unsigned long long)n;
+    return n;
+}
+
+bool stream_is_local(const struct stream *s)
+{
+    struct sockaddr_storage a = {0};
+    socklen_t len = sizeof a;
+    if (s->child || getpeername(s->fd, (struct sockaddr *)&a, &len) < 0)
+        return false;
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)&a)->sin6_addr;
+    switch (a.ss_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(((const struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(in6) ||
+               (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
+    default:
+        return false;
+    }
+}
+
+void stream_start_deflate(struct stream *s, const void *data, size_t len)
+{
+    s->deflate = deflate_new();
+    if (len)
+        memcpy(deflate_room(s->deflate, len), data, len);
+    deflate_filled(s->deflate, len);
+    size_t at = strlen(s->cipher);
+    snprintf(s->cipher + at, sizeof s->cipher - at, "%s, deflate", at ? "" : "no TLS");
+}
+
+/* What was read may be a part of something that makes no byte of output yet. Then the caller waits
+ * for more, as its deadline demands, instead of reading on for as long as the peer likes. */
+static ssize_t inflated_read(struct stream *s, void *data, size_t len)
+{
+    ssize_t n = deflate_read(s->deflate, data, len);
+    if (n != -EAGAIN)
+        return n;
+    n = counted_read(s, deflate_room(s->deflate, WIRE_CHUNK), WIRE_CHUNK);
+    if (n <= 0)
+        return n;
+    deflate_filled(s->deflate, (size_t)n);
+    return deflate_read(s->deflate, data, len);
+}
+
+ssize_t stream_read(struct stream *s, void *data, size_t len)
+{
+    return s->deflate ? inflated_read(s, data, len) : counted_read(s, data, len);
+}
+
+bool stream_pending(const struct stream *s)
+{
+    return (s->deflate && deflate_pending(s->deflate)) || (s->ssl && SSL_pending(s->ssl) > 0);
+}
+
+int stream_flush(struct stream *s)
+{
+    while (s->held_at < s->held.len) {
+        ssize_t n = counted_write(s, s->held.data + s->held_at, s->held.len - s->held_at);
+        if (n < 0)
+            return (int)n;
+        s->held_at += (size_t)n;
+    }
+    buf_reset(&s->held);
+    s->held_at = 0;
+    return 0;
+}
+
+static ssize_t deflated_write(struct stream *s, const void *data, size_t len)
+{
+    int err = stream_flush(s);
+    if (err)
+        return err;
+    size_t n = len < PLAIN_CHUNK ? len : PLAIN_CHUNK;
+    deflate_write(s->deflate, data, n, n == len, &s->held);
+    err = stream_flush(s);
+    return err && err != -EAGAIN ? err : (ssize_t)n;
+}
+
+ssize_t stream_write(struct stream *s, const void *data, size_t len)
+{
+    return s->deflate ? deflated_write(s, data, len) : counted_write(s, data, len);
+}
+
+size_t stream_unsent(const struct stream *s)
+{
+    int n = 0;
+    return ioctl(s->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
 int stream_fd(const struct stream *s)
 {
     return s->fd;
@@ -451,6 +592,7 @@ int stream_fd(const struct stream *s)
 short stream_events(const struct stream *s, bool writing)
 {
     short events = POLLIN;
+    writing |= s->held_at < s->held.len;
     if ((writing && !s->write_wants_read) || s->read_wants_write)
         events |= POLLOUT;
     return events;
@@ -486,6 +628,8 @@ void stream_close(struct stream **sp)
     close(s->fd);
     if (s->child > 0)
         reap(s->child);
+    deflate_free(s->deflate);
+    buf_free(&s->held);
     free(s);
     *sp = NULL;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "imap/arrival.h"
 #include "imap/exec.h"
 #include "imap/limits.h"
 #include "imap/log.h"
@@ -50,6 +51,13 @@ static int on_list(struct conn *c, const struct response *r)
     const struct arg *attrs = r->args;
     const struct arg *delim = attrs ? attrs->next : NULL;
     const struct arg *name = delim ? delim->next : NULL;
+    bool gone = attrs && attrs->type == ARG_LIST && has_attr(attrs->child, "\\NonExistent") &&
+                !has_attr(attrs->child, "\\HasChildren");
+    if (c->notified && (!op || gone)) {
+        pool_folders(c->pool); /* unasked: something has changed */
+        if (!op || op->kind == OP_LIST)
+            return 0;
+    }
     if (!op || !name || attrs->type != ARG_LIST || name->type == ARG_LIST)
         return 0;
     struct str n = name->s;
@@ -63,15 +71,42 @@ static int on_list(struct conn *c, const struct response *r)
         return 0;
     }
     char d = delim->type == ARG_STRING && delim->s.n == 1 ? delim->s.p[0] : '\0';
+    if (d == '\r' || d == '\n')
+        d = '\0'; /* it would go into names, and end the line they are in */
     op->on_list(op, n, d, attrs->child);
     return 0;
+}
+
+static void notified_status(struct conn *c, struct str name, const struct arg *items)
+{
+    struct mailbox_state s = {.exists = UINT32_MAX};
+    uint64_t n;
+    for (const struct arg *a = items; a && a->next; a = a->next->next) {
+        if (!arg_number(a->next, INT64_MAX, &n))
+            continue;
+        if (arg_is(a, "HIGHESTMODSEQ"))
+            s.modseq = n;
+        else if (n > UINT32_MAX)
+            continue;
+        else if (arg_is(a, "MESSAGES")) {
+            s.exists = (uint32_t)n;
+        } else if (arg_is(a, "UIDNEXT"))
+            s.uidnext = (uint32_t)n;
+        else if (arg_is(a, "UIDVALIDITY"))
+            s.uidvalidity = (uint32_t)n;
+    }
+    pool_status_of(c->pool, name, &s);
 }
 
 /* STATUS name (MESSAGES 3 ...) */
 static int on_status(struct conn *c, const struct response *r)
 {
-    struct op *op = conn_wanting(c, WANT_STATUS);
+    struct op *op = conn_wanting(c, WANT_STATUS), *sender = conn_wanting(c, WANT_WINDOW);
     const struct arg *list = r->args ? r->args->next : NULL;
+    if (c->notified && list && list->type == ARG_LIST)
+        notified_status(c, r->args->s, list->child);
+    if (sender && list && list->type == ARG_LIST && is_mailbox(r->args->s, arrival_mailbox(sender)))
+        arrival_status(sender, list->child);
     if (!op || !list || list->type != ARG_LIST || !is_mailbox(r->args->s, op->mailbox))
         return 0; /* of another mailbox: a deletion hangs on this number */
     for (const struct arg *a = list->child; a && a->next; a = a->next->next)
@@ -110,6 +145,15 @@ static int on_namespace(struct conn *c, const struct response *r)
 
 /* ---- messages ---- */
 
+/* Is what the server says of messages certainly about the mailbox that is selected? While one is
+ * being selected only if it was asked to say what has changed in it, and the one before is closed.
+ */
+static bool about_box(const struct conn *c)
+{
+    return c->box.ready || (c->box.name && c->box.resync && !c->box.closing &&
+                            c->box.resync == c->box.state.uidvalidity);
+}
+
 static int on_exists(struct conn *c, const struct response *r)
 {
     if (!c->box.name)
@@ -141,12 +185,17 @@ static int on_expunge(struct conn *c, const struct response *r)
     return 0;
 }
 
-static void give_bytes(struct op *op, struct str bytes)
+static void give_bytes(struct conn *c, struct op *op, uint32_t uid, struct str bytes)
 {
-    if (bytes.n > op->len && op->kind == OP_BODY)
+    if (bytes.n > op->len && op->kind != OP_HEADER)
         bytes.n = op->len;
     op->got = true;
-    op->on_bytes(op, bytes);
+    op->on_bytes(op, uid, 0, conn_blob(c, bytes));
+}
+
+static bool wants_body_of(const struct op *op, uint32_t uid)
+{
+    return op->kind == OP_BODIES ? uidset_has(&op->uids, uid) : op->uid == uid && !op->got;
 }
 
 /* The window that some body operation asked for; a server that ignores windows sends it all. */
@@ -154,7 +203,7 @@ static void deliver_body(struct conn *c, const struct fetch_row *row)
 {
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
         struct op *op = cmd->op;
-        if (!op || cmd->want != WANT_BODY || op->uid != row->uid || op->got)
+        if (!op || cmd->want != WANT_BODY || !wants_body_of(op, row->uid))
             continue;
         if (row->body_window && row->body_off != op->off)
             continue;
@@ -166,7 +215,9 @@ static void deliver_body(struct conn *c, const struct fetch_row *row)
             size_t skip = op->off < bytes.n ? (size_t)op->off : bytes.n;
             bytes = (struct str){bytes.p + skip, bytes.n - skip};
         }
-        give_bytes(op, bytes);
+        if (op->kind == OP_BODIES)
+            uidset_remove(&op->uids, row->uid);
+        give_bytes(c, op, row->uid, bytes);
         return;
     }
     log_debug("%s: a body of UID %u that nobody asked for", c->box.name, row->uid);
@@ -177,7 +228,7 @@ static bool deliver_header(struct conn *c, const struct fetch_row *row)
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
         struct op *op = cmd->op;
         if (op && cmd->want == WANT_HEADER && op->uid == row->uid && !op->got) {
-            give_bytes(op, row->header);
+            give_bytes(c, op, row->uid, row->header);
             return true;
         }
     }
@@ -187,19 +238,26 @@ static bool deliver_header(struct conn *c, const struct fetch_row *row)
 static int on_fetch(struct conn *c, const struct response *r)
 {
     struct fetch_row row;
-    /* During a SELECT it would be unclear which mailbox the row is about. */
-    if (!c->box.ready || fetch_decode(r, &row) != 0)
+    struct op *looking = conn_wanting(c, WANT_ROWS), *noting = conn_wanting(c, WANT_MESSAGE);
+    if (fetch_decode(r, &row) != 0)
+        return 0;
+    if (looking)
+        arrival_row(looking, &row);
+    if (!about_box(c))
         return 0;
     if (!row.uid) {
         if (row.has & FETCH_FLAGS)
             pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
         return 0;
     }
-    if (row.has & FETCH_BODY)
+    if (noting)
+        arrival_message_row(noting, &row);
+    if (row.has & FETCH_BODY && !c->flow.passed)
         deliver_body(c, &row);
     if (row.has & FETCH_HEADER && deliver_header(c, &row))
         row.has &= ~(unsigned)FETCH_HEADER;
-    pool_row(c->pool, c->box.name, c->box.state.uidvalidity, &row);
+    if (row.has & ~(unsigned)FETCH_BODY)
+        pool_row(c->pool, c->box.name, c->box.state.uidvalidity, &row);
     return 0;
 }
 
@@ -264,9 +322,43 @@ static int on_capability(struct conn *c, const struct response *r)
     return 0;
 }
 
+/* VANISHED (EARLIER) 41,43:116 (RFC 7162 section 3.2.10): like EXPUNGE, but it tells the UIDs, so
+ * that whoever asked for an expunge knows for certain. */
+/* ENABLED QRESYNC (RFC 5161) */
+static int on_enabled(struct conn *c, const struct response *r)
+{
+    for (const struct arg *a = r->args; a; a = a->next)
+        c->qresync |= arg_is(a, "QRESYNC");
+    return 0;
+}
+
 static int on_vanished(struct conn *c, const struct response *r)
 {
-    return on_expunge(c, r);
+    const struct arg *a = r->args;
+    bool earlier = a && a->type == ARG_LIST;
+    struct uidset set = {0};
+    if (earlier)
+        a = a->next;
+    /* Of what happened earlier it speaks only while a mailbox is selected, and was asked to. */
+    if (!about_box(c) || earlier == c->box.ready)
+        return 0;
+    if (!a || a->type != ARG_ATOM || uidset_parse(&set, a->s.p, a->s.n) != 0 ||
+        (!earlier && uidset_count(&set) > c->box.state.exists)) {
+        uidset_free(&set); /* more than there are: the cache asks which are left */
+        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+        return 0;
+    }
+    uint64_t n = earlier ? 0 : uidset_count(&set);
+    c->box.state.exists -= n < c->box.state.exists ? (uint32_t)n : c->box.state.exists;
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE) &&
+            uidset_has(&set, cmd->op->uid)) {
+            cmd->op->count++;
+            cmd->op->saw |= OP_SAW_VANISHED;
+        }
+    pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
+    uidset_free(&set);
+    return 0;
 }
 
 static const struct {
@@ -279,7 +371,7 @@ static const struct {
     {false, "SEARCH", on_search},       {false, "ESEARCH", on_esearch},
     {false, "STATUS", on_status},       {false, "CAPABILITY", on_capability},
     {false, "VANISHED", on_vanished},   {false, "QUOTA", on_quota},
-    {false, "NAMESPACE", on_namespace},
+    {false, "NAMESPACE", on_namespace}, {false, "ENABLED", on_enabled},
 };
 
 /* Numbers in codes that say something of the mailbox being selected. */
@@ -291,6 +383,10 @@ static void mailbox_code(struct conn *c, enum resp_code code, const struct respo
         return;
     if (op && code == CODE_UIDVALIDITY && n <= UINT32_MAX)
         op->new_uidvalidity = (uint32_t)n;
+    if (code == CODE_HIGHESTMODSEQ && c->box.ready && n > c->box.state.modseq)
+        c->box.state.modseq = n;
+    if (op && code == CODE_UIDNEXT && n <= UINT32_MAX)
+        op->arrival.uidnext_now = (uint32_t)n;
     if (!c->box.name || c->box.ready)
         return;
     if (code == CODE_UIDVALIDITY && n <= UINT32_MAX)
@@ -315,11 +411,27 @@ static bool copyuid(struct op *op, const struct arg *a)
     return true;
 }
 
+/* APPENDUID 38505 3955 (RFC 4315 section 3) */
+static void appenduid(struct op *op, const struct arg *a)
+{
+    uint64_t validity, uid;
+    if (!a || !arg_number(a, UINT32_MAX, &validity) || !arg_number(a->next, UINT32_MAX, &uid))
+        return;
+    op->new_uid = (uint32_t)uid;
+    op->new_uidvalidity = (uint32_t)validity;
+}
+
 void untagged_code(struct conn *c, struct op *op, const struct response *r)
 {
     enum resp_code code = code_from_name(r->code);
-    if (code == CODE_CAPABILITY) {
+    if (code == CODE_CLOSED) {
+        c->box.closing = false;
+    } else if (code == CODE_CAPABILITY) {
         caps_read(&c->caps, r->code_args);
+    } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
+        c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
+        pool_watching(c->pool, c, false);
+        pool_folders(c->pool);
     } else if (code == CODE_ALERT) {
         log_warn("the server says: " STR_FMT, STR_ARG(r->text));
     } else if (code == CODE_COPYUID) {
@@ -332,6 +444,9 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
         for (struct cmd *cmd = c->cmds; cmd && !op; cmd = cmd->next)
             if (cmd->op && cmd->op->kind == OP_MOVE && copyuid(cmd->op, r->code_args))
                 return;
+    } else if (code == CODE_APPENDUID) {
+        if (op && op->kind == OP_APPEND)
+            appenduid(op, r->code_args);
     } else {
         mailbox_code(c, code, r);
     }

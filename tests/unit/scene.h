@@ -20,11 +20,18 @@ struct want {
     uint32_t uidvalidity;
     char delim;
     bool mark_seen;
+    const char *uids;   /* OP_BODIES */
+    bool late;          /* submitted when the script says "GO" once more */
+    const char *append; /* the message of OP_APPEND */
+    size_t append_more; /* so many bytes more of it */
 
     int err; /* positive */
     uint32_t new_uid;
     bool expunged;
-    const char *bytes; /* of on_bytes; NULL: it is not called */
+    const char *bytes; /* of on_bytes; NULL: it is not called. OP_BODIES: "5:abc 7:def " */
+    size_t pattern;    /* ... instead: so many bytes of the script's pattern, from `off` on, */
+    bool pieces;       /* ... in more than one piece */
+    const char *left;  /* OP_BODIES: what did not come */
     const char *found; /* of a search */
     const char *list;  /* of on_list */
 };
@@ -34,8 +41,9 @@ struct scene {
     struct want ops[MAX_OPS]; /* up to the first of kind OP_LIST without `list` */
     int timeout;
     bool read_only;
+    enum compress_mode compress;
     const char *events; /* what the cache hears; NULL: whatever */
-    const char *const steps[64];
+    const char *const steps[96];
 };
 
 struct run {
@@ -64,11 +72,21 @@ static inline void on_done(struct op *op)
     pthread_mutex_unlock(&r->run->lock);
 }
 
-static inline void on_bytes(struct op *op, struct str bytes)
+static inline void on_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
 {
     struct result *r = op->ctx;
     r->calls++;
-    buf_add(&r->bytes, bytes.p, bytes.n);
+    if (op->kind == OP_BODIES) {
+        assert_int_equal(at, 0); /* each comes whole */
+        buf_addf(&r->bytes, "%u:", uid);
+        at = r->bytes.len;
+    }
+    assert_true(at <= r->bytes.len); /* from the start again, or behind what came */
+    r->bytes.len = at;
+    buf_add(&r->bytes, bytes->data, bytes->len);
+    if (op->kind == OP_BODIES)
+        buf_addc(&r->bytes, ' ');
+    blob_unref(bytes);
 }
 
 static inline void on_list(struct op *op, struct str name, char delim, const struct arg *attrs)
@@ -98,12 +116,56 @@ static inline void on_change(void *ctx, const char *mailbox, uint32_t uidvalidit
     pthread_mutex_unlock(&run->lock);
 }
 
+static inline void on_vanished(void *ctx, const char *mailbox, uint32_t uidvalidity,
+                               const struct uidset *uids)
+{
+    struct run *run = ctx;
+    struct buf set = {0};
+    uidset_text(uids, &set);
+    pthread_mutex_lock(&run->lock);
+    buf_addf(&run->events, "%s/%u vanished %s; ", mailbox, uidvalidity, buf_str(&set));
+    pthread_mutex_unlock(&run->lock);
+    buf_free(&set);
+}
+
+static inline void on_status(void *ctx, struct str mailbox, const struct mailbox_state *now)
+{
+    struct run *run = ctx;
+    pthread_mutex_lock(&run->lock);
+    buf_addf(&run->events, STR_FMT " has %u; ", STR_ARG(mailbox), now->exists);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static inline void note(void *ctx, const char *what)
+{
+    struct run *run = ctx;
+    pthread_mutex_lock(&run->lock);
+    buf_adds(&run->events, what);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static inline void on_folders(void *ctx)
+{
+    note(ctx, "folders; ");
+}
+
+static inline void on_deaf(void *ctx)
+{
+    note(ctx, "deaf; ");
+}
+
 static inline void on_batch(void *ctx)
 {
     (void)ctx;
 }
 
-static const struct pool_events events = {.row = on_row, .changed = on_change, .batch = on_batch};
+static const struct pool_events events = {.row = on_row,
+                                          .changed = on_change,
+                                          .vanished = on_vanished,
+                                          .status = on_status,
+                                          .folders = on_folders,
+                                          .deaf = on_deaf,
+                                          .batch = on_batch};
 
 static inline bool is_used(const struct want *w)
 {
@@ -124,6 +186,15 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->len = w->len;
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
+    if (w->uids)
+        assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
+    if (w->append) {
+        struct buf bytes = {0};
+        buf_adds(&bytes, w->append);
+        memset(buf_reserve(&bytes, w->append_more), 'x', w->append_more);
+        op->bytes = blob_copy(bytes.data, bytes.len + w->append_more);
+        buf_free(&bytes);
+    }
     if (w->spare)
         assert_int_equal(uidset_parse(&op->spare, w->spare, strlen(w->spare)), 0);
     op->on_list = on_list;
@@ -131,6 +202,33 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->done = on_done;
     op->ctx = r;
     return op;
+}
+
+static inline void check_bytes(const char *name, const struct want *w, struct result *r)
+{
+    if (w->pattern) {
+        size_t same = 0;
+        while (same < r->bytes.len && r->bytes.data[same] == script_pattern((size_t)w->off + same))
+            same++;
+        if (same != w->pattern || r->bytes.len != same)
+            fail_msg("%s: %zu bytes, of which the first %zu are right", name, r->bytes.len, same);
+    } else if (w->bytes && strcmp(buf_str(&r->bytes), w->bytes) != 0) {
+        fail_msg("%s: bytes %s", name, buf_str(&r->bytes));
+    }
+    bool any = w->bytes && (*w->bytes || w->kind != OP_BODIES);
+    if (w->pieces ? r->calls < 2 : w->kind != OP_BODIES && r->calls != (any || w->pattern ? 1 : 0))
+        fail_msg("%s: %u times bytes", name, r->calls);
+    if (!any && !w->pattern && r->calls)
+        fail_msg("%s: bytes out of nowhere: %s", name, buf_str(&r->bytes));
+}
+
+static inline void check_left(const char *name, const struct want *w, const struct op *op)
+{
+    struct buf left = {0};
+    uidset_text(&op->uids, &left);
+    if (w->left && strcmp(buf_str(&left), w->left) != 0)
+        fail_msg("%s: left is %s", name, buf_str(&left));
+    buf_free(&left);
 }
 
 static inline void check(const char *name, const struct want *w, struct result *r)
@@ -146,8 +244,8 @@ static inline void check(const char *name, const struct want *w, struct result *
         fail_msg("%s: error %d instead of %d", name, -op->err, w->err);
     if (op->new_uid != w->new_uid || op->expunged != w->expunged)
         fail_msg("%s: new UID %u, expunged %d", name, op->new_uid, op->expunged);
-    if (r->calls != (w->bytes ? 1 : 0) || (w->bytes && strcmp(buf_str(&r->bytes), w->bytes) != 0))
-        fail_msg("%s: %u times bytes: %s", name, r->calls, buf_str(&r->bytes));
+    check_bytes(name, w, r);
+    check_left(name, w, op);
     if (w->found && strcmp(buf_str(&found), w->found) != 0)
         fail_msg("%s: found %s", name, buf_str(&found));
     if (w->list && strcmp(buf_str(&r->list), w->list) != 0)
@@ -182,11 +280,14 @@ static inline void play(const struct scene *s)
         .timeout = s->timeout ? s->timeout : SCRIPT_PATIENCE,
         .connections = 1,
         .read_only = s->read_only,
+        .compress = s->compress,
     };
     struct pool *pool = pool_open(&config, &events, &run, &why);
-    unsigned n = 0;
+    unsigned n = 0, late = 0;
     for (; pool && n < MAX_OPS && is_used(&s->ops[n]); n++) {
         results[n].run = &run;
+        if (s->ops[n].late)
+            script_wait_go(&server, ++late);
         pool_submit(pool, make_op(&s->ops[n], &results[n]));
     }
     wait_done(&run, n);

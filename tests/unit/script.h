@@ -9,13 +9,16 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "imap/buf.h"
 #include "imap/clock.h"
+#include "imap/deflate.h"
 
 /* The steps; the last one is followed by NULL. The first connection is accepted by itself.
  *   "S text"   sends a line; $T in it is the tag of the last command
@@ -23,17 +26,29 @@
  *   "C text"   the next command must be this
  *   "L text"   the next line, without a tag, must be this
  *   "P text"   the next line, without a tag, must begin so
+ *   "Z text"   sends a line, behind which everything is compressed, both ways; it leaves together
+ *              with what the next step sends
+ *   "W bytes"  sends bytes as they are, also where the rest is compressed
+ *   "F n text" sends an untagged line of n MiB and the line "text", at once
+ *   "G a n s"  sends n bytes of the pattern from its byte a on, s bytes at a time
+ *   "K n ms"   reads n bytes, whatever they are, in 20 parts with pauses of so many ms
  *   "TLS"      the next bytes must be a TLS handshake; the rest of them is not read
+ *   "GO"       lets the test go on where it waits for that
  *   "CUT"      closes the connection, whatever the client says
  *   "EOF"      the client must close the connection without another word
- *   "NEW"      accepts the next connection */
+ *   "NEW"      accepts the next connection
+ *   "HOLD"     likewise, and only then closes the one before */
 struct script {
     const char *const *steps;
     int listener, fd;
     char port[8];
     char tag[32];
     struct buf in;
+    struct deflate *deflate; /* from "Z" to the end of the connection */
+    struct buf front;        /* what leaves with the next step */
     pthread_t thread;
+    atomic_uint go;
+    atomic_bool over;
     char error[600]; /* the first thing that was not as the script says; read it after script_end()
                       */
 };
@@ -53,12 +68,29 @@ static inline bool script_wait(struct script *s, int fd)
     return n > 0;
 }
 
+/* Reads what is compressed, or -EAGAIN. */
+static inline ssize_t script_inflate(struct script *s)
+{
+    ssize_t n = deflate_read(s->deflate, buf_reserve(&s->in, 4096), 4096);
+    if (n != -EAGAIN)
+        return n;
+    n = recv(s->fd, deflate_room(s->deflate, 4096), 4096, 0);
+    if (n <= 0)
+        return 0;
+    deflate_filled(s->deflate, (size_t)n);
+    return deflate_read(s->deflate, buf_reserve(&s->in, 4096), 4096);
+}
+
 /* Reads once: bytes, 0 at the end, -1 when nothing came. */
 static inline ssize_t script_read(struct script *s)
 {
-    if (!script_wait(s, s->fd))
-        return -1;
-    ssize_t n = recv(s->fd, buf_reserve(&s->in, 4096), 4096, 0);
+    ssize_t n = -EAGAIN;
+    while (n == -EAGAIN) {
+        bool pending = s->deflate && deflate_pending(s->deflate);
+        if (!pending && !script_wait(s, s->fd))
+            return -1;
+        n = s->deflate ? script_inflate(s) : recv(s->fd, buf_reserve(&s->in, 4096), 4096, 0);
+    }
     if (n <= 0)
         return 0;
     s->in.len += (size_t)n;
@@ -103,23 +135,86 @@ static inline bool script_expect(struct script *s, char kind, const char *want)
     return good;
 }
 
-static inline bool script_send(struct script *s, const char *text, bool line)
+static inline void script_fill(const struct script *s, const char *text, bool line, struct buf *out)
 {
-    struct buf out = {0};
     const char *t = strstr(text, "$T");
     if (t)
-        buf_addf(&out, "%.*s%s%s", (int)(t - text), text, s->tag, t + 2);
+        buf_addf(out, "%.*s%s%s", (int)(t - text), text, s->tag, t + 2);
     else
-        buf_adds(&out, text);
+        buf_adds(out, text);
     if (line)
-        buf_adds(&out, "\r\n");
+        buf_adds(out, "\r\n");
+}
+
+static inline void script_send_front(struct script *s)
+{
     /* A client that hangs up early shows in the next step. */
-    for (size_t at = 0; at < out.len;) {
-        ssize_t n = send(s->fd, out.data + at, out.len - at, MSG_NOSIGNAL);
+    for (size_t at = 0; at < s->front.len;) {
+        ssize_t n = send(s->fd, s->front.data + at, s->front.len - at, MSG_NOSIGNAL);
         if (n <= 0)
             break;
         at += (size_t)n;
     }
+    buf_reset(&s->front);
+}
+
+static inline void script_send(struct script *s, const struct buf *out)
+{
+    if (s->deflate)
+        deflate_write(s->deflate, out->data, out->len, true, &s->front);
+    else
+        buf_add(&s->front, out->data, out->len);
+    script_send_front(s);
+}
+
+/* A pattern whose pieces look different wherever they are cut out of it. */
+static inline char script_pattern(size_t i)
+{
+    return (char)('!' + (i * 31 + i / 4099 + i / 250007) % 90);
+}
+
+static inline void script_pattern_send(struct script *s, const char *numbers)
+{
+    char *next;
+    size_t at = strtoul(numbers, &next, 10), end = at + strtoul(next, &next, 10);
+    size_t step = strtoul(next, NULL, 10);
+    struct buf out = {0};
+    while (at < end) {
+        buf_reset(&out);
+        for (size_t n = 0; n < step && at < end; n++)
+            buf_addc(&out, script_pattern(at++));
+        script_send(s, &out);
+    }
+    buf_free(&out);
+}
+
+/* The steps that send. */
+static inline bool script_say(struct script *s, char kind, const char *arg)
+{
+    struct buf out = {0};
+    if (kind == 'G') {
+        script_pattern_send(s, arg);
+        return true;
+    }
+    if (kind == 'F') {
+        char *text;
+        size_t n = strtoul(arg, &text, 10) << 20;
+        buf_adds(&out, "* OK ");
+        memset(buf_reserve(&out, n), 'x', n);
+        out.len += n;
+        buf_adds(&out, "\r\n");
+        script_fill(s, text + 1, true, &out);
+    } else {
+        script_fill(s, arg, kind != 'R' && kind != 'W', &out);
+    }
+    if (kind == 'W' || kind == 'Z')
+        buf_add(&s->front, out.data, out.len);
+    if (kind == 'W')
+        script_send_front(s);
+    else if (kind == 'Z')
+        s->deflate = deflate_new();
+    else
+        script_send(s, &out);
     buf_free(&out);
     return true;
 }
@@ -130,13 +225,18 @@ static inline void script_close(struct script *s)
         close(s->fd);
     s->fd = -1;
     buf_free(&s->in);
+    buf_free(&s->front);
+    deflate_free(s->deflate);
+    s->deflate = NULL;
 }
 
-static inline bool script_accept(struct script *s)
+static inline bool script_accept(struct script *s, bool hold)
 {
-    script_close(s);
+    if (!hold)
+        script_close(s);
     if (!script_wait(s, s->listener))
         return false;
+    script_close(s);
     s->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
     int on = 1; /* every step is sent by itself */
     return s->fd >= 0 && setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
@@ -176,26 +276,55 @@ static inline bool script_tls(struct script *s)
     return good;
 }
 
+/* A slow reader, also for the sender: little is kept for it meanwhile. */
+static inline bool script_slow(struct script *s, const char *arg)
+{
+    char *end;
+    size_t left = strtoul(arg, &end, 10), part = left / 20 + 1;
+    long ms = strtol(end, NULL, 10);
+    int room = 16 * 1024;
+    setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    while (left) {
+        size_t want = part < left ? part : left;
+        while (s->in.len < want)
+            if (script_read(s) <= 0)
+                return false;
+        buf_shift(&s->in, want);
+        left -= want;
+        nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+    }
+    return true;
+}
+
 static inline bool script_step(struct script *s, const char *step)
 {
     const char *arg = step[1] == ' ' ? step + 2 : step + 1;
+    if (strchr("SRZWFG", *step) && step[1] == ' ')
+        return script_say(s, *step, arg);
+    script_send_front(s);
+    if (strcmp(step, "GO") == 0) {
+        s->go++;
+        return true;
+    }
     if (strcmp(step, "NEW") == 0)
-        return script_accept(s);
+        return script_accept(s, false);
+    if (strcmp(step, "HOLD") == 0)
+        return script_accept(s, true);
     if (strcmp(step, "CUT") == 0)
         return script_cut(s);
     if (strcmp(step, "EOF") == 0)
         return script_eof(s);
     if (strcmp(step, "TLS") == 0)
         return script_tls(s);
-    if (*step == 'S' || *step == 'R')
-        return script_send(s, arg, *step == 'S');
+    if (*step == 'K')
+        return script_slow(s, arg);
     return script_expect(s, *step, arg);
 }
 
 static inline void *script_main(void *arg)
 {
     struct script *s = arg;
-    bool good = script_accept(s);
+    bool good = script_accept(s, false);
     for (unsigned i = 0; good && s->steps[i]; i++) {
         good = script_step(s, s->steps[i]);
         if (!good) {
@@ -205,6 +334,7 @@ static inline void *script_main(void *arg)
         }
     }
     script_close(s);
+    s->over = true;
     if (!good) { /* nobody is answered any more, so that the test ends soon */
         shutdown(s->listener, SHUT_RDWR);
     }
@@ -223,6 +353,13 @@ static inline bool script_start(struct script *s, const char *const *steps)
         return false;
     snprintf(s->port, sizeof s->port, "%u", ntohs(a.sin_port));
     return pthread_create(&s->thread, NULL, script_main, s) == 0;
+}
+
+/* Waits for the nth "GO". */
+static inline void script_wait_go(struct script *s, unsigned n)
+{
+    while (s->go < n && !s->over)
+        usleep(1000);
 }
 
 /* Waits for the script's end. A connection that nobody expected is an error, too. */

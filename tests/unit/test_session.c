@@ -17,6 +17,8 @@ struct login {
     const char *user, *password; /* NULL: user, pass */
     int timeout;
     const char *prefix; /* the personal namespace */
+    enum compress_mode compress;
+    const char *status; /* a part of what is told of the connection */
     const char *const steps[48];
 };
 
@@ -196,6 +198,42 @@ static const struct login after[] = {
           "S $T OK", QUIT}},
 };
 
+#define OFFERED HELLO("COMPRESS=DEFLATE")
+#define ASKED   OFFERED, "C COMPRESS DEFLATE"
+#define ZIPPED  "connection 0: up, no TLS, deflate, mailbox -"
+#define CLEAR   "connection 0: up, no TLS, mailbox -"
+
+static const struct login compress[] = {
+    {"OK", .compress = COMPRESS_YES, .status = ZIPPED, .steps = {ASKED, "Z $T OK", QUIT}},
+    {"OK after data", .compress = COMPRESS_YES, .status = ZIPPED,
+     .steps = {ASKED, "S * OK [ALERT] x", "Z $T OK [X] go", QUIT}},
+    {"a line behind the OK", .compress = COMPRESS_YES, .status = ZIPPED,
+     .steps = {ASKED, "Z $T OK", "S * OK hi", QUIT}},
+    {"NO", .compress = COMPRESS_YES, .status = CLEAR,
+     .steps = {ASKED, "S $T NO [COMPRESSIONACTIVE] TLS does it", QUIT}},
+    {"BAD", .compress = COMPRESS_YES, .status = CLEAR, .steps = {ASKED, "S $T BAD what", QUIT}},
+    {"not offered", .compress = COMPRESS_YES, .status = CLEAR,
+     .steps = {HELLO("COMPRESS=LZW COMPRESS"), QUIT}},
+    {"offered only before the login", .compress = COMPRESS_YES, .status = CLEAR,
+     .steps = {CAPS("COMPRESS=DEFLATE"), "C LOGIN \"user\" \"pass\"", IN, QUIT}},
+    {"offered only after the login", .compress = COMPRESS_YES, .status = ZIPPED,
+     .steps = {CAPS(""), "C LOGIN \"user\" \"pass\"",
+               "S $T OK [CAPABILITY IMAP4rev1 COMPRESS=DEFLATE] in", "C COMPRESS DEFLATE",
+               "Z $T OK", QUIT}},
+    {"not wanted", .compress = COMPRESS_NO, .status = CLEAR, .steps = {OFFERED, QUIT}},
+    {"not worth it on this machine", .compress = COMPRESS_AUTO, .status = CLEAR,
+     .steps = {OFFERED, QUIT}},
+    {"after the introduction", .compress = COMPRESS_YES, .status = ZIPPED,
+     .steps = {HELLO("NAMESPACE COMPRESS=DEFLATE"), "C NAMESPACE", "S $T OK", "C COMPRESS DEFLATE",
+               "Z $T OK", QUIT}},
+    {"silence", .compress = COMPRESS_YES, .timeout = 300,
+     .why = "no answer from the server when asked to compress", .steps = {ASKED, "EOF", NULL}},
+    {"the end", .compress = COMPRESS_YES, .why = "closed the connection when asked to compress",
+     .steps = {ASKED, "CUT", NULL}},
+    {"a plus", .compress = COMPRESS_YES, .why = "asks for more when asked to compress",
+     .steps = {ASKED, "S + go", "EOF", NULL}},
+};
+
 /* ---- running them ---- */
 
 static void on_row(void *ctx, const char *mailbox, uint32_t uidvalidity,
@@ -255,12 +293,16 @@ static void run(const struct login *l)
         .auth = l->auth,
         .timeout = l->timeout ? l->timeout : SCRIPT_PATIENCE,
         .connections = 1,
+        .compress = l->compress,
     };
     char prefix[8] = "";
+    struct buf status = {0};
     struct pool *pool = pool_open(&config, &events, NULL, &why);
     bool opened = pool != NULL;
     if (opened)
         snprintf(prefix, sizeof prefix, "%s", pool_namespace(pool));
+    if (opened)
+        pool_status(pool, &status);
     if (opened)
         pool_stop(pool);
     pool_free(pool);
@@ -275,6 +317,9 @@ static void run(const struct login *l)
         fail_msg("%s: %s", l->name, buf_str(&why));
     if (l->prefix && strncmp(prefix, l->prefix, 4) != 0)
         fail_msg("%s: prefix %s", l->name, prefix);
+    if (l->status && !strstr(buf_str(&status), l->status))
+        fail_msg("%s: status %s", l->name, buf_str(&status));
+    buf_free(&status);
     buf_free(&why);
 }
 
@@ -312,6 +357,12 @@ static void test_after(void **state)
     RUN(after);
 }
 
+static void test_compress(void **state)
+{
+    (void)state;
+    RUN(compress);
+}
+
 /* Nobody listens. */
 static void test_refused(void **state)
 {
@@ -342,7 +393,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_login),    cmocka_unit_test(test_sasl),
         cmocka_unit_test(test_greeting), cmocka_unit_test(test_starttls),
-        cmocka_unit_test(test_after),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_after),    cmocka_unit_test(test_compress),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("session", tests, set_up, tear_down);
 }

@@ -1,0 +1,65 @@
+#include "imap/blob.h"
+
+#include <stdlib.h>
+
+#include "imap/mem.h"
+
+struct blob *blob_copy(const char *data, size_t len)
+{
+    struct blob *b = malloc(sizeof *b + len);
+    if (!b)
+        return NULL;
+    *b = (struct blob){.data = b->own, .len = len};
+    atomic_init(&b->refs, 1);
+    memcpy(b->own, data, len);
+    return b;
+}
+
+struct blob *blob_adopt(struct buf *from, const char *data, size_t len)
+{
+    struct blob *b = malloc(sizeof *b);
+    if (!b)
+        return NULL;
+    *b = (struct blob){.data = data, .len = len, .owned = from->data};
+    atomic_init(&b->refs, 1);
+    *from = (struct buf){0};
+    return b;
+}
+
+struct blob *blob_ref(struct blob *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+
+void blob_unref(struct blob *b)
+{
+    if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(b->owned);
+    free(b);
+}
+
+void slices_add(struct slices *s, struct blob *b, size_t off, size_t len)
+{
+    if (s->n == s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 4;
+        s->v = mem_realloc(s->v, s->cap * sizeof *s->v);
+    }
+    s->v[s->n++] = (struct slice){blob_ref(b), off, len};
+    s->len += len;
+}
+
+void slices_reset(struct slices *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        blob_unref(s->v[i].blob);
+    s->n = s->len = 0;
+}
+
+void slices_free(struct slices *s)
+{
+    slices_reset(s);
+    free(s->v);
+    *s = (struct slices){0};
+}

@@ -1,0 +1,106 @@
+/* The pool's own state, and the decisions about it: who takes what (sched.c), who connects when
+ * (reconnect.c). Functions that end in _locked want the pool's lock held. Internal to imap/. */
+#ifndef IMAP_POOL_STATE_H
+#define IMAP_POOL_STATE_H
+
+#include "imap/pool_internal.h"
+
+struct pool {
+    const struct pool_config *config;
+    const struct pool_events *events;
+    void *ctx;
+    int stop; /* eventfd: readable when everything must end */
+
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    struct op *queue; /* foreground first, each in the order submitted */
+    struct conn *conns;
+    unsigned nconns;
+    bool first_tried; /* the first connection's first attempt ended, */
+    int first_err;    /* like this, */
+    struct buf why;   /* because of this */
+    int down_err;     /* why the last attempt to connect failed, or 0 */
+    bool unasked;     /* it was made although nobody waited */
+    char down_why[300];
+    int64_t down_since;   /* since when no connection is up; 0: one is */
+    int64_t pause;        /* after the last failed attempt, ms; 0: the last one succeeded */
+    int64_t denied_until; /* no attempt at all before: the login was refused; 0: it was not */
+    unsigned brief;       /* connections in a row that were lost soon after the login, */
+    int64_t brief_at;     /* the last of them at this time */
+    bool trusted; /* nothing failed since a login succeeded: connections may be made side by side */
+    int64_t last_due; /* clock_ms(): after it nothing waits for an unwilling server any more */
+    unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
+    int64_t selected_at;
+    bool stopping; /* finish what was accepted, */
+    bool stopped;  /* ... and now stop whatever is going on */
+    bool ended;    /* the connections are gone: what still comes is refused by this thread, */
+    bool freed;    /* ... until now */
+    bool refusing;
+    pthread_t refuser;
+    atomic_bool no_enable;
+};
+
+/* ---- sched.c ---- */
+
+/* Need not be finished before an unmount. */
+bool sched_only_asks(const struct op *op);
+
+/* Is it to be alone on its connection? */
+bool sched_alone(const struct op *op);
+
+/* Is it waiting for its time to be asked again? */
+bool sched_waits(const struct op *op);
+
+/* Has it the operation's mailbox selected, in the way that is needed? */
+bool sched_has_selected(const struct conn *c, const struct op *op);
+
+/* May this connection take `op` now? */
+bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op);
+
+/* Is there something that no connection which is up will take soon? */
+bool sched_needed_locked(const struct pool *p, const struct conn *c);
+
+void sched_enqueue_locked(struct pool *p, struct op *op);
+
+/* Makes its thread look at the queue. */
+void sched_wake_conn(struct conn *c);
+
+/* Wakes the connection that should take `op`, or connect for it. */
+void sched_wake_locked(struct pool *p, const struct op *op);
+void sched_wake_all_locked(struct pool *p);
+
+/* Has the first connection that could carry bodies make itself ready. */
+void sched_warm_locked(struct pool *p);
+
+/* Out of the queue: what is not worth keeping when no connection can be had, which is all but
+ * changes of unknown fate; what has waited for a connection for its whole time. */
+struct op *sched_hopeless_locked(struct pool *p);
+struct op *sched_expired_locked(struct pool *p);
+
+/* When the first of what waits has its time (clock_ms()); INT64_MAX: nothing waits. */
+int64_t sched_next_due_locked(const struct pool *p);
+
+/* ---- reconnect.c ---- */
+
+/* Is it connected, or may it try to be now? */
+bool reconnect_usable_locked(const struct pool *p, const struct conn *c);
+
+/* Is another one up; or up or about to be? */
+bool reconnect_others_up_locked(const struct pool *p, const struct conn *c);
+bool reconnect_others_alive_locked(const struct pool *p, const struct conn *c);
+
+/* Out of the queue: what is to fail because `c` cannot connect. */
+struct op *reconnect_doomed_locked(struct pool *p, const struct conn *c);
+
+/* For how long (ms; -1: for ever) the thread of an unconnected connection may sleep. */
+int reconnect_patience_locked(const struct pool *p, const struct conn *c);
+
+/* What became of an attempt, and of a connection. */
+void reconnect_done_locked(struct pool *p, struct conn *c);
+void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char *why);
+void reconnect_lost_locked(struct pool *p, struct conn *c, int err);
+
+/* Appends the line "server: ..." for .imapfs/status. */
+void reconnect_status_locked(const struct pool *p, struct buf *out);
+
+#endif

@@ -1,0 +1,127 @@
+/* A server that is unwilling for a while: it is asked again, and nothing is done twice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "imap/backoff.h"
+#include "tests/unit/scene.h"
+
+#define FLAG_IT "C UID STORE 5 +FLAGS (\\Seen)"
+#define FLAG                                                                                       \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = OP_STORE, .text = "+FLAGS (\\Seen)"                                            \
+        }                                                                                          \
+    }
+#define LOOK_FOR "C UID SEARCH UID 5"
+#define SEEN     LOOK_FOR, "S * SEARCH 5", "S $T OK"
+#define GONE     LOOK_FOR, "S * SEARCH", "S $T OK"
+#define COPY_IT  "C UID COPY 5 \"B\""
+#define MOVE_IT  "C UID MOVE 5 \"B\""
+#define MOVE(...)                                                                                  \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = OP_MOVE, .dest = "B", __VA_ARGS__                                              \
+        }                                                                                          \
+    }
+#define STORE_IT "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
+#define DELETED  STORE_IT, "S $T OK", "C UID EXPUNGE 5", "S * 3 EXPUNGE", "S $T OK"
+#define WINDOW                                                                                     \
+    "C STATUS \"B\" (UIDNEXT UIDVALIDITY)", "S * STATUS B (UIDNEXT 50 UIDVALIDITY 7)", "S $T OK"
+#define NOTED     "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK", WINDOW
+#define APPEND_IT "C APPEND \"B\" () \"01-Jan-1970 00:00:00 +0000\" {4}"
+
+static const struct scene commands[] = {
+    {"a command", FLAG,
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T NO [UNAVAILABLE] x", FLAG_IT,
+               "S $T NO [INUSE] x", FLAG_IT, "S $T NO [THROTTLED] x", FLAG_IT, "S $T OK", QUIT}},
+    {"SELECT", FLAG,
+     .steps = {HELLO(""), "C SELECT \"A\"", "S $T NO [INUSE] x", OPEN("SELECT", "A"), FLAG_IT,
+               "S $T OK", QUIT}},
+    {"lost while it waits", FLAG,
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T NO [INUSE] x", AGAIN, HELLO(""),
+               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+    {"MOVE", MOVE(.new_uid = 50, .expunged = true),
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S $T NO [INUSE] x", SEEN,
+               MOVE_IT, "S $T OK [COPYUID 7 5 50] x", QUIT}},
+    {"MOVE, and someone else moves it meanwhile", MOVE(.expunged = true),
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S $T NO [INUSE] x", GONE,
+               QUIT}},
+    {"the COPY of a move", MOVE(.new_uid = 50, .expunged = true),
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T NO [INUSE] x",
+               "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK", SEEN,
+               COPY_IT, "S $T OK [COPYUID 7 5 50] x", DELETED, QUIT}},
+    {"the STORE of a move: no second copy", MOVE(.new_uid = 50, .expunged = true),
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT,
+               "S $T OK [COPYUID 7 5 50] x", STORE_IT, "S $T NO [INUSE] x", "C UID EXPUNGE 5",
+               "S $T OK", SEEN, DELETED, QUIT}},
+    {"the EXPUNGE of a deletion",
+     {{.kind = OP_DELETE, .expunged = true}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID EXPUNGE 5",
+               "S $T OK", "C UID EXPUNGE 5", "S $T OK", LOOK_FOR, "S $T NO [INUSE] x", DELETED,
+               QUIT}},
+    {"CREATE",
+     {{.kind = OP_CREATE}},
+     .steps = {HELLO(""), "C CREATE \"A\"", "S $T NO [UNAVAILABLE] x", "C LIST \"\" \"A\"",
+               "S $T OK", "C CREATE \"A\"", "S $T OK", "C SUBSCRIBE \"A\"", "S $T OK", QUIT}},
+    {"APPEND, before the bytes",
+     {{.kind = OP_APPEND, .mailbox = "B", .append = "a\r\nb"}},
+     .steps = {HELLO(""), WINDOW, APPEND_IT, "S $T NO [INUSE] x", APPEND_IT, "S + go", "L a", "L b",
+               "S $T OK", QUIT}},
+    {"APPEND, behind the bytes",
+     {{.kind = OP_APPEND, .mailbox = "B", .append = "a\r\nb"}},
+     .steps = {HELLO(""), WINDOW, APPEND_IT, "S + go", "L a", "L b", "S $T NO [INUSE] x", APPEND_IT,
+               "S + go", "L a", "L b", "S $T OK", QUIT}},
+    {"COPY",
+     {{.kind = OP_COPY, .dest = "B", .new_uid = 50}},
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), NOTED, COPY_IT, "S $T NO [INUSE] x",
+               "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK",
+               COPY_IT, "S $T OK [COPYUID 7 5 50] x", QUIT}},
+};
+
+static const struct scene sessions[] = {
+    {"BYE in the session, and as a greeting", FLAG,
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * BYE [UNAVAILABLE] x", AGAIN,
+               "S * BYE [UNAVAILABLE] x", "EOF", "NEW", "S * BYE", "EOF", "NEW", HELLO(""),
+               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+    {"NO [LIMIT] to the login", FLAG,
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, AGAIN, "S * OK [CAPABILITY IMAP4rev1] hi",
+               "C LOGIN \"user\" \"pass\"", "S $T NO [LIMIT] x", "EOF", "NEW", HELLO(""),
+               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+    {"a refused login is not tried again",
+     {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)", .err = EACCES}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, AGAIN, "S * OK [CAPABILITY IMAP4rev1] hi",
+               "C LOGIN \"user\" \"pass\"", "S $T NO [AUTHENTICATIONFAILED] x", "EOF", NULL}},
+};
+
+static void test_pauses(void **state)
+{
+    (void)state;
+    static const int64_t doubled[] = {250, 500, 1000, 2000, 4000, 4000};
+    int64_t pause = 0, least = INT64_MAX, most = 0;
+    for (size_t i = 0; i < sizeof doubled / sizeof *doubled; i++) {
+        pause = backoff_next(pause, BACKOFF_LAST);
+        assert_int_equal(pause, doubled[i]);
+    }
+    assert_int_equal(backoff_next(BACKOFF_LONGEST, BACKOFF_LAST), BACKOFF_LAST);
+    for (int i = 0; i < 1000; i++) {
+        int64_t ms = backoff_jitter(1000);
+        assert_true(ms >= 750 && ms <= 1250);
+        least = ms < least ? ms : least;
+        most = ms > most ? ms : most;
+    }
+    assert_true(least < 850 && most > 1150);
+}
+
+TEST(commands)
+TEST(sessions)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pauses),
+                                       cmocka_unit_test(test_commands),
+                                       cmocka_unit_test(test_sessions)};
+    return cmocka_run_group_tests_name("unwilling", tests, NULL, NULL);
+}
