@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "imap/clock.h"
 #include "imap/log.h"
@@ -114,12 +115,22 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
 struct account *account_open(const struct account_config *config, const struct account_hooks *hooks,
                              struct buf *why)
 {
-    static const struct pool_events events = {
-        .row = sync_on_row, .changed = sync_on_change, .batch = sync_on_batch};
+    static const struct pool_events events = {.row = sync_on_row,
+                                              .changed = sync_on_change,
+                                              .vanished = sync_on_vanished,
+                                              .status = watch_on_status,
+                                              .folders = watch_on_folders,
+                                              .deaf = watch_on_deaf,
+                                              .batch = sync_on_batch};
     struct account *a = mem_zalloc(sizeof *a);
     a->config = config;
     a->hooks = *hooks;
     pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->watch_cond, &attr);
+    pthread_condattr_destroy(&attr);
     tree_init(a);
     a->pool = pool_open(&config->pool, &events, a, why);
     int err = a->pool ? 0 : -EIO;
@@ -134,6 +145,8 @@ struct account *account_open(const struct account_config *config, const struct a
         buf_addf(why, "there is no folder for deleted mail (trash=%s)", config->trash);
         err = -ENOENT;
     }
+    if (!err && (err = watch_start(a)) != 0)
+        buf_addf(why, "cannot start a thread: %s", strerror(-err));
     if (!err)
         return a;
     account_stop(a);
@@ -144,6 +157,7 @@ struct account *account_open(const struct account_config *config, const struct a
 void account_stop(struct account *a)
 {
     struct waiter *left = NULL;
+    watch_stop(a);
     if (a->pool)
         pool_stop(a->pool);
     account_lock(a);
@@ -163,6 +177,7 @@ void account_free(struct account *a)
     bodies_free(a);
     moved_free(a);
     tree_free(a);
+    pthread_cond_destroy(&a->watch_cond);
     pthread_mutex_destroy(&a->lock);
     free(a);
 }
@@ -180,8 +195,12 @@ void account_status(struct account *a, struct buf *out)
     buf_addf(out,
              "folders: %zu\nfolders loaded: %zu\nmessages known: %zu\n"
              "message table bytes: %zu\nbody cache bytes: %zu\nbody bytes in flight: %zu\n"
-             "reads: %" PRIu64 "\nreads from memory: %" PRIu64 "\nbody fetches: %" PRIu64 "\n",
+             "reads: %" PRIu64 "\nreads from memory: %" PRIu64 "\nbody fetches: %" PRIu64 "\n"
+             "bytes fetched ahead: %" PRIu64 "\nbytes fetched ahead in flight: %zu\n"
+             "bytes fetched ahead and not read: %" PRIu64 "\nwake-ups of the watcher: %" PRIu64
+             "\n",
              a->nfolders, loaded, messages, bytes, a->body_bytes, a->body_inflight, a->n_reads,
-             a->n_read_hits, a->n_fetches);
+             a->n_read_hits, a->n_fetches, a->n_ahead_bytes, a->ahead_inflight, prefetch_unread(a),
+             a->n_watch_wakeups);
     account_unlock(a);
 }

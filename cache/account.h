@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "imap/blob.h"
 #include "imap/buf.h"
 #include "imap/pool.h"
 
@@ -38,7 +39,9 @@ struct folder_info {
     uint32_t parent; /* 0 for the root */
     bool selectable; /* can hold messages */
     bool loaded;     /* all of them were listed once */
-    char name[256];  /* the file name */
+    int64_t
+        changed; /* when something last appeared or vanished in it, seconds since the epoch; or 0 */
+    char name[256]; /* the file name */
 };
 
 struct msg_info {
@@ -52,6 +55,8 @@ struct msg_info {
     char label[ACCOUNT_LABEL_MAX];
 };
 
+enum account_event { EVENT_NEW, EVENT_EXPUNGED, EVENT_FLAGS };
+
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
  * put something into a queue. */
 struct account_hooks {
@@ -60,6 +65,15 @@ struct account_hooks {
     size_t (*label)(const char *header, size_t len, char *out, size_t cap);
     /* A message is no longer to be seen in `m->folder`. */
     void (*msg_gone)(void *ctx, const struct msg_info *m);
+    /* All bytes of a message, before anyone has read them: the callee's reference. To be answered
+     * by account_stored(). NULL: never wanted. */
+    void (*msg_bytes)(void *ctx, uint32_t gen, uint32_t uid, struct blob *bytes);
+    /* Something became known of a folder that was listed before; `folder` is its path below the
+     * mount's top, `flags` what account_flags() says, if it is about them. */
+    void (*event)(void *ctx, const char *folder, const struct msg_info *m, enum account_event what,
+                  const char *flags);
+    /* folder_info.changed is new. */
+    void (*folder_changed)(void *ctx, uint32_t id);
     /* Its true size is another than was announced. */
     void (*msg_size)(void *ctx, uint32_t gen, uint32_t uid);
     /* What the kernel may believe of `name` in the folder `parent` is no longer so. */
@@ -72,7 +86,9 @@ struct account_config {
     const char *mailbox; /* UTF-8 path of the mailbox to show as the root, levels by '/'; or NULL */
     const char *trash;   /* "no", "auto", or the path of a mailbox */
     bool mark_seen;
-    size_t cache; /* bytes of message bodies kept, about */
+    size_t cache;    /* bytes of message bodies kept, about */
+    size_t prefetch; /* bytes asked for ahead of their reader, at most; 0: none */
+    unsigned poll;   /* seconds between looks at folders that nobody tells of; 0: never */
 };
 
 /* Connects, logs in and lists. On failure NULL, and `why` has one sentence. Strings of `config` are
@@ -145,9 +161,13 @@ int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out
 
 /* ---- bodies (body.c) ---- */
 
-/* Appends the bytes at off..off+len of the message, fewer at its end, to `out`. */
+/* Adds the bytes at off..off+len of the message, fewer at its end, to `out`. */
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
-                 struct buf *out, struct waiter *w);
+                 struct slices *out, struct waiter *w);
+
+/* `len` bytes given to msg_bytes() were taken up (`stored`: from now on they are found there) or
+ * were not wanted. */
+void account_stored(struct account *a, uint32_t gen, uint32_t uid, size_t len, bool stored);
 
 /* Fetches header fields ("TO DATE") into `out`, which must stay until `w` is woken with the result.
  */

@@ -2,8 +2,9 @@
  *
  * Readers of one message share its fetches. A window is asked for without regard to the announced
  * size, which may lie: an answer shorter than the window tells where the message ends. Windows grow
- * from FIRST_WINDOW to LIMIT_WINDOW while someone reads straight on, and then the next one is asked
- * for before it is missed. */
+ * from BODY_FIRST_WINDOW to LIMIT_WINDOW while someone reads straight on, and then the next ones
+ * are asked for before they are missed. What comes of a window is there for its readers at once,
+ * also while the rest is still on its way. */
 #include "cache/internal.h"
 
 #include <errno.h>
@@ -14,14 +15,12 @@
 #include "imap/log.h"
 #include "imap/mem.h"
 
-enum { FIRST_WINDOW = 64 * 1024 };
-
 /* Bytes that came. */
 struct chunk {
     struct chunk *prev, *next; /* by offset */
     uint64_t off;
     size_t len;
-    char *data;
+    struct blob *bytes;
 };
 
 /* Bytes under way. */
@@ -29,9 +28,10 @@ struct fetch {
     struct fetch *prev, *next;
     uint64_t off;
     size_t len;
-    char *data; /* filled by the connection's thread alone until it is done */
     size_t got;
-    bool too_big; /* no memory for what came */
+    struct blob *last; /* what came last, and where it begins, if not kept yet */
+    uint64_t last_off;
+    bool no_memory; /* for what came */
     struct waiter *waiters;
 };
 
@@ -41,6 +41,7 @@ struct body {
     struct fetch *fetches;
     size_t window;
     uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
+    uint64_t run;      /* where the first of those began that read straight on */
     bool forgotten;    /* dropped as soon as nothing is under way */
     bool no_data;      /* the server had nothing to say of it, and it is being found out why */
     UT_hash_handle hh; /* in the order of use, oldest first */
@@ -76,7 +77,7 @@ static void drop_chunk(struct account *a, struct body *b, struct chunk *c)
 {
     DL_DELETE(b->chunks, c);
     a->body_bytes -= c->len;
-    free(c->data);
+    blob_unref(c->bytes);
     free(c);
 }
 
@@ -154,36 +155,22 @@ struct body_op {
     uint64_t number;
 };
 
-static void on_body_bytes(struct op *op, struct str bytes)
-{
-    struct fetch *f = ((struct body_op *)op->ctx)->fetch;
-    char *data = malloc(bytes.n ? bytes.n : 1);
-    if (!data) {
-        f->too_big = true;
-        return;
-    }
-    memcpy(data, bytes.p, bytes.n);
-    free(f->data);
-    f->data = data;
-    f->got = bytes.n;
-}
-
 /* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). A window
  * that comes short does not prove the end, since some servers cap windows; an empty one does.
  * Returns how far the size was wrong: > 0 when the message is longer than was said. */
-static int learn_size(struct account *a, uint64_t n, const struct fetch *f)
+static int learn_size(struct account *a, uint64_t n, uint64_t off, size_t got, size_t len)
 {
     struct folder *folder;
     struct msg *m = msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &folder);
     if (!m)
         return 0;
-    uint64_t was = m->size, end = f->off + f->got;
-    if (f->got == 0 && f->off < was) {
-        m->size = f->off;
-    } else if (f->got && f->got < f->len && end >= was) {
+    uint64_t was = m->size, end = off + got;
+    if (got == 0 && off < was) {
+        m->size = off;
+    } else if (got && got < len && end >= was) {
         m->size = end;
         m->flags |= MSG_SIZED;
-    } else if (f->got && end > was) {
+    } else if (got && end > was) {
         m->size = end + MSG_UNKNOWN_SIZE; /* there may be more: let readers ask */
     }
     if (m->size != was)
@@ -192,17 +179,97 @@ static int learn_size(struct account *a, uint64_t n, const struct fetch *f)
     return m->size > was ? 1 : m->size < was ? -1 : 0;
 }
 
-static void keep_bytes(struct account *a, struct body *b, struct fetch *f)
+static void keep_bytes(struct account *a, struct body *b, uint64_t off, struct blob *bytes)
 {
-    if (!f->got || b->forgotten)
+    if (!bytes || !bytes->len || b->forgotten)
         return;
     struct chunk *c = mem_zalloc(sizeof *c);
-    c->off = f->off;
-    c->len = f->got;
-    c->data = f->data;
-    f->data = NULL;
+    c->off = off;
+    c->len = bytes->len;
+    c->bytes = blob_ref(bytes);
     a->body_bytes += c->len;
     DL_INSERT_INORDER(b->chunks, c, by_offset);
+}
+
+void body_release(struct account *a, uint32_t gen, uint32_t uid)
+{
+    struct body *b = find_body(a, number(gen, uid));
+    if (b && !b->fetches)
+        drop_body(a, b);
+}
+
+bool body_known(struct account *a, uint32_t gen, uint32_t uid)
+{
+    const struct body *b = find_body(a, number(gen, uid));
+    return b && (b->fetches || (b->chunks && b->chunks->off == 0));
+}
+
+int body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
+              size_t len)
+{
+    struct body *b = use_body(a, number(f->gen, uid));
+    int resized = learn_size(a, b->number, 0, bytes->len, len);
+    if (!b->chunks || b->chunks->off >= bytes->len) {
+        keep_bytes(a, b, 0, bytes);
+        b->window = len;
+        b->frontier = bytes->len; /* who reads on from there reads straight on */
+    }
+    evict(a, b, 0);
+    if (resized > 0)
+        a->hooks.msg_size(a->hooks.ctx, f->gen, uid);
+    return resized;
+}
+
+static bool overlaps(const struct body *b, uint64_t off, size_t len)
+{
+    const struct chunk *c;
+    DL_FOREACH (b->chunks, c) {
+        if (off < c->off + c->len && c->off < off + len)
+            return true;
+    }
+    return false;
+}
+
+/* The bytes that may be the message's last ones: kept only once it is known, or with it in one go,
+ * whether they are, so that nobody is told of an end that is none. */
+static void keep_last(struct account *a, struct body *b, struct fetch *f)
+{
+    if (f->last && !overlaps(b, f->last_off, f->last->len))
+        keep_bytes(a, b, f->last_off, f->last);
+    blob_unref(f->last);
+    f->last = NULL;
+}
+
+static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+{
+    struct body_op *bo = op->ctx;
+    struct account *a = bo->a;
+    struct fetch *f = bo->fetch;
+    struct folder *folder;
+    struct waiter *woken = NULL;
+    (void)uid;
+    account_lock(a);
+    struct body *b = find_body(a, bo->number);
+    uint32_t gen = (uint32_t)(bo->number >> 32);
+    if (f->last && at > 0) {
+        /* There is more behind the announced end. */
+        if (learn_size(a, bo->number, f->off, f->got, f->got) > 0)
+            a->hooks.msg_size(a->hooks.ctx, gen, (uint32_t)bo->number);
+        keep_last(a, b, f);
+    }
+    blob_unref(f->last); /* of an attempt whose connection was lost */
+    f->last = bytes;
+    f->last_off = f->off + at;
+    f->no_memory = !bytes;
+    f->got = at + (bytes ? bytes->len : 0);
+    const struct msg *m = msg_by_number(a, gen, (uint32_t)bo->number, &folder);
+    if (m && f->got < f->len && f->off + f->got < m->size) {
+        keep_last(a, b, f);
+        woken = waiters_take(&f->waiters);
+    }
+    evict(a, b, 0);
+    account_unlock(a);
+    wake_all(woken, 0);
 }
 
 /* OK without data: gone, moved by this mount meanwhile, or a server that cannot send this message.
@@ -229,7 +296,7 @@ static void on_body_done(struct op *op)
     struct fetch *f = bo->fetch;
     account_lock(a);
     struct body *b = find_body(a, bo->number);
-    int err = f->too_big ? -ENOMEM : op->err;
+    int err = f->no_memory ? -ENOMEM : op->err;
     if (err == -ENODATA)
         err = no_data(a, b, f);
     else if (!err)
@@ -238,8 +305,8 @@ static void on_body_done(struct op *op)
     DL_DELETE(b->fetches, f);
     int resized = 0;
     if (!err && !op->err) {
-        resized = learn_size(a, bo->number, f);
-        keep_bytes(a, b, f);
+        resized = learn_size(a, bo->number, f->off, f->got, f->len);
+        keep_last(a, b, f);
     } else {
         b->frontier = 0;
     }
@@ -261,7 +328,7 @@ static void on_body_done(struct op *op)
     wake_all(woken, err);
     if (resized < 0)
         a->hooks.msg_size(a->hooks.ctx, gen, uid);
-    free(f->data);
+    blob_unref(f->last);
     free(f);
     free(bo);
     op_free(op);
@@ -270,13 +337,15 @@ static void on_body_done(struct op *op)
 static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
                                  uint32_t uid, uint64_t off, size_t least)
 {
-    if (off == b->frontier && off > 0 && b->window)
-        b->window = b->window * 2 < LIMIT_WINDOW ? b->window * 2 : LIMIT_WINDOW;
-    else
-        b->window = FIRST_WINDOW;
+    if (off == b->frontier && off > 0 && b->window) {
+        b->window = b->window * 4 < LIMIT_WINDOW ? b->window * 4 : LIMIT_WINDOW;
+    } else {
+        b->window = BODY_FIRST_WINDOW;
+        b->run = off;
+    }
     /* Many readers at once: smaller windows for all, so that memory stays bounded. */
     if (a->body_inflight > a->config->cache / 2)
-        b->window = FIRST_WINDOW;
+        b->window = BODY_FIRST_WINDOW;
     size_t len = least > b->window ? least : b->window;
     len = len < LIMIT_WINDOW ? len : LIMIT_WINDOW;
     for (struct chunk *c = b->chunks; c; c = c->next)
@@ -311,8 +380,8 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
 
 /* ---- reading ---- */
 
-/* Copies what lies from `off` on without a gap, up to `len` bytes; returns how many. */
-static size_t copy_chunks(const struct body *b, uint64_t off, size_t len, struct buf *out)
+/* Adds what lies from `off` on without a gap, up to `len` bytes; returns how many. */
+static size_t add_chunks(const struct body *b, uint64_t off, size_t len, struct slices *out)
 {
     size_t copied = 0;
     for (const struct chunk *c = b->chunks; c && copied < len; c = c->next) {
@@ -323,29 +392,40 @@ static size_t copy_chunks(const struct body *b, uint64_t off, size_t len, struct
             continue;
         size_t skip = (size_t)(at - c->off), n = c->len - skip;
         n = n < len - copied ? n : len - copied;
-        buf_add(out, c->data + skip, n);
+        slices_add(out, c->bytes, skip, n);
         copied += n;
     }
     return copied;
 }
 
-/* Someone reads straight on: have the next window under way before he comes to it. */
+/* Whether there is more than a size that learn_size() guessed, the reader is left to find out. An
+ * answer that takes the guess back at once would reach the kernel while it asks for the size, and
+ * then it goes by what it believed before: the reader stops too early. */
+static bool is_guess(const struct body *b, const struct msg *m)
+{
+    return m->size == b->frontier + MSG_UNKNOWN_SIZE;
+}
+
+/* Someone reads straight on: have the next windows under way before he comes to them, as far as he
+ * has come twice over. */
 static void read_ahead(struct account *a, struct body *b, const struct folder *folder,
                        const struct msg *m, uint64_t reader)
 {
-    if (b->window <= FIRST_WINDOW || b->frontier >= m->size || reader > b->frontier ||
-        b->frontier - reader > b->window || a->body_inflight > a->config->cache / 2)
-        return;
-    start_fetch(a, b, folder, m->uid, b->frontier, 0);
+    uint64_t come = reader > b->run ? reader - b->run : 0;
+    uint64_t most = come < LIMIT_WINDOW ? 2 * come : 2 * LIMIT_WINDOW;
+    while (come >= BODY_FIRST_WINDOW && b->frontier < m->size && !is_guess(b, m) &&
+           reader <= b->frontier && b->frontier - reader < most &&
+           a->body_inflight <= a->config->cache / 2)
+        start_fetch(a, b, folder, m->uid, b->frontier, 0);
 }
 
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
-                 struct buf *out, struct waiter *w)
+                 struct slices *out, struct waiter *w)
 {
     int result = 0;
     struct folder *folder;
     account_lock(a);
-    const struct msg *m = msg_by_number(a, gen, uid, &folder);
+    struct msg *m = msg_by_number(a, gen, uid, &folder);
     if (!m) {
         result = -ESTALE;
         goto out;
@@ -354,22 +434,27 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
         goto out;
     if (len > m->size - off)
         len = (size_t)(m->size - off);
+    struct walk *walk = prefetch_read(a, folder, m, off, len);
     struct body *b = use_body(a, number(folder->gen, m->uid));
-    size_t before = out->len;
-    size_t have = copy_chunks(b, off, len, out);
+    size_t have = add_chunks(b, off, len, out);
     a->n_reads++;
     if (have == len) {
         a->n_read_hits++;
         read_ahead(a, b, folder, m, off + len);
         evict(a, b, off);
+        prefetch_more(a, folder, walk);
         goto out;
     }
-    out->len = before;
-    struct fetch *f = fetch_at(b, off + have);
-    if (!f)
-        f = start_fetch(a, b, folder, m->uid, off + have, len - have);
-    waiter_add(&f->waiters, w);
+    slices_reset(out);
     result = -EINPROGRESS;
+    if (!prefetch_await(a, folder, m->uid, off + have, w)) {
+        struct fetch *f = fetch_at(b, off + have);
+        if (!f)
+            f = start_fetch(a, b, folder, m->uid, off + have, len - have);
+        waiter_add(&f->waiters, w);
+        read_ahead(a, b, folder, m, off + have);
+    }
+    prefetch_more(a, folder, walk);
 out:
     account_unlock(a);
     return result;
@@ -383,10 +468,14 @@ struct header_op {
     struct waiter *w;
 };
 
-static void on_header_bytes(struct op *op, struct str bytes)
+static void on_header_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
 {
     struct header_op *ho = op->ctx;
-    buf_add(ho->out, bytes.p, bytes.n < LIMIT_HEADER ? bytes.n : LIMIT_HEADER);
+    (void)uid;
+    (void)at;
+    if (bytes)
+        buf_add(ho->out, bytes->data, bytes->len < LIMIT_HEADER ? bytes->len : LIMIT_HEADER);
+    blob_unref(bytes);
 }
 
 static void on_header_done(struct op *op)

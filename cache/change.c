@@ -27,6 +27,7 @@ struct change {
  * just taking away: an interrupted mv that is typed again must not copy twice. */
 struct pending {
     uint64_t number; /* generation and UID */
+    bool vanished;   /* the server says that it is gone; by this change, if it succeeds */
     UT_hash_handle hh;
 };
 
@@ -36,6 +37,14 @@ static struct pending *find_pending(struct account *a, uint32_t gen, uint32_t ui
     struct pending *p;
     HASH_FIND(hh, a->pending, &number, sizeof number, p);
     return p;
+}
+
+bool change_vanished(struct account *a, uint32_t gen, uint32_t uid)
+{
+    struct pending *p = find_pending(a, gen, uid);
+    if (p)
+        p->vanished = true;
+    return p != NULL;
 }
 
 static void pending_begin(struct account *a, uint32_t gen, uint32_t uid)
@@ -50,6 +59,11 @@ static void pending_end(struct account *a, uint32_t gen, uint32_t uid)
     struct pending *p = find_pending(a, gen, uid);
     if (!p)
         return;
+    struct folder *f = p->vanished ? folder_by_gen(a, gen) : NULL;
+    if (f && msgtable_find(&f->msgs, uid)) {
+        f->dirty |= CHANGE_EXPUNGE; /* the change failed, or left it there */
+        watch_folder(a, f);
+    }
     HASH_DEL(a->pending, p);
     free(p);
 }
@@ -131,6 +145,10 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
 {
     struct account *a = c->a;
     bool sure = op->new_uid && op->new_uidvalidity == d->uidvalidity;
+    if (sure && op->new_uid < UINT32_MAX) {
+        d->none_from = op->new_uid + 1; /* it got the next one there was */
+        d->none_at = op->submitted;
+    }
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
     if (!m) {
         d->synced_at = 0;
@@ -146,6 +164,7 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
                 folder_keyword(d, (struct str){from->keywords[i], strlen(from->keywords[i])});
     msgtable_set_label(&d->msgs, m, c->label, strlen(c->label));
     d->version++;
+    folder_event(a, d, m, EVENT_NEW);
     if (d->uidnext == op->new_uid)
         d->uidnext++;
     /* Its own short name is nobody's alias any more. */
@@ -165,6 +184,7 @@ static void leave(struct change *c, bool expunged)
         return;
     if (expunged) {
         msg_drop(a, f, m);
+        folder_tell(a, f);
         return;
     }
     struct msg_info info;
@@ -173,6 +193,8 @@ static void leave(struct change *c, bool expunged)
     uidset_add(&f->own_deleted, c->uid, c->uid);
     f->version++;
     a->hooks.msg_gone(a->hooks.ctx, &info);
+    folder_event(a, f, m, EVENT_EXPUNGED);
+    folder_tell(a, f);
 }
 
 static void on_moved(struct op *op)
@@ -189,6 +211,7 @@ static void on_moved(struct op *op)
             moved_note(a, c->gen, c->uid, d->gen, op->new_uid, c->name);
         if (c->name)
             a->hooks.entry_stale(a->hooks.ctx, c->dest, c->name);
+        folder_tell(a, d);
     }
     if (!op->err)
         leave(c, op->expunged);

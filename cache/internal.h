@@ -4,6 +4,7 @@
 #define CACHE_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 #include <uthash.h>
 
 #include "cache/account.h"
@@ -48,10 +49,14 @@ struct folder {
 
     uint64_t version;   /* counts what appears in the folder and what vanishes, folders too */
     uint64_t shown;     /* ... as of the last account_unchanged() */
+    uint64_t told;      /* ... as of the last folder_tell() */
+    time_t changed;     /* when that was */
     bool loaded;        /* all messages were listed once */
     uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
     uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
     bool load_gap;      /* a number was left out, so nothing more is certain before the end */
+    uint32_t none_from; /* no message had a UID from here on when this mount last moved one here, */
+    int64_t none_at;    /* ... at this time; 0: never */
     uint32_t probe;     /* the UID that the running probe is about */
     bool probe_seen;    /* ... and a row of it came */
     struct {
@@ -62,6 +67,8 @@ struct folder {
     bool syncing;
     bool loading;   /* it is the first one of all messages */
     bool probing;   /* it is about one message */
+    bool patient;   /* its look is nobody's, and waits for a connection */
+    bool pinging;   /* ... but somebody joined it */
     unsigned dirty; /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;  /* SYNC_... bits of the running sync */
     uint32_t sync_from;
@@ -76,12 +83,35 @@ struct folder {
     bool removing;      /* it is being deleted */
     struct waiter *sync_waiters;
     struct waiter *row_waiters; /* of a listing that overtook the load */
-    bool hungry;                /* in account.hungry */
+    bool due;                   /* in account.due */
+    bool due_twice;             /* ... and once more after that */
+    struct folder *next_due;
+    int64_t due_next;  /* not looked at by itself before */
+    int64_t listed_at; /* when someone last listed it */
+    bool hungry;       /* in account.hungry */
     struct folder *next_hungry;
 
     UT_hash_handle by_id, by_gen, by_wire, by_name;
 };
 
+/* A reader who walks a folder; see prefetch.c. */
+struct walk {
+    uint32_t gen;   /* of the folder; 0: none */
+    uint32_t last;  /* the message he is at */
+    uint32_t ahead; /* what was asked for reaches to here */
+    unsigned streak;
+    uint64_t walked;      /* bytes of the messages he has passed */
+    uint64_t ahead_bytes; /* of those between `last` and `ahead` */
+    bool large;           /* he is at a message larger than the first window, */
+    bool read_on;         /* ... and has read more of it than that */
+    bool deep;            /* ... and did so with the one before */
+    bool evicted;         /* he was given messages that the kernel has forgotten since */
+    uint64_t used;        /* when, by account.walk_clock */
+};
+
+enum { ACCOUNT_WALKS = 8 };
+
+struct batch;
 struct pending;
 struct body;
 struct alias;
@@ -106,13 +136,28 @@ struct account {
     struct waiter *tree_waiters;
     struct waiter *orphans; /* waited for a folder that is gone */
 
+    /* See watch.c. */
+    pthread_t watcher;
+    pthread_cond_t watch_cond;
+    bool watched, watch_stop;
+    struct folder *due; /* folders to be looked at */
+    bool tree_due, tree_twice;
+    int64_t tree_next, poll_next;
+    uint64_t n_watch_wakeups;
+
     struct body *bodies; /* see body.c */
     size_t body_bytes, body_inflight;
+    struct walk walks[ACCOUNT_WALKS]; /* see prefetch.c */
+    struct batch *batches;
+    uint64_t walk_clock;
+    int64_t walk_ended;      /* when a walk last came to the end of its folder; 0: never */
+    size_t ahead_inflight;   /* bytes asked for ahead, until they are here and stored */
     struct pending *pending; /* messages being moved or deleted; see change.c */
     struct alias *aliases;   /* see moved.c */
     struct moved *moved;
 
     uint64_t n_loaded, n_reads, n_read_hits, n_fetches; /* counters for the status */
+    uint64_t n_ahead_bytes, n_ahead_unread;
 };
 
 /* ---- account.c ---- */
@@ -140,6 +185,9 @@ struct folder *folder_by_wire(struct account *a, const char *wire);
 
 int tree_init(struct account *a);
 void tree_free(struct account *a);
+
+/* Begins a LIST unless one newer than `since` was used. */
+void tree_refresh(struct account *a, int64_t since);
 
 /* Inserts a folder that was just created as `wire` below `parent`. */
 struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);
@@ -169,6 +217,13 @@ uint32_t folder_keyword(struct folder *f, struct str name);
 /* May it be seen: there, and not flagged \Deleted? */
 bool msg_visible(const struct msg *m);
 
+/* Says upward that the folder has changed, if it has. */
+void folder_tell(struct account *a, struct folder *f);
+
+/* Says upward what became of a message. */
+void folder_event(struct account *a, const struct folder *f, const struct msg *m,
+                  enum account_event what);
+
 /* Takes a message out of the folder and says so upward. */
 void msg_drop(struct account *a, struct folder *f, struct msg *m);
 
@@ -182,17 +237,68 @@ void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct wa
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
                  const struct fetch_row *row);
 void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
+void sync_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
+                      const struct uidset *uids);
 void sync_on_batch(void *account);
 
+/* Looks at what is new in the folder, without anyone waiting for it. */
+void sync_due(struct account *a, struct folder *f);
+
+/* ---- watch.c: changes that others make ---- */
+
+int watch_start(struct account *a);
+void watch_stop(struct account *a);
+
+/* Has a folder that is dirty looked at soon. */
+void watch_folder(struct account *a, struct folder *f);
+void watch_forget(struct account *a, struct folder *f);
+
+void watch_on_folders(void *account);
+void watch_on_status(void *account, struct str mailbox, const struct mailbox_state *now);
+void watch_on_deaf(void *account);
+
 /* ---- change.c ---- */
+
+/* Is the message, which has vanished, being moved or deleted by this mount? */
+bool change_vanished(struct account *a, uint32_t gen, uint32_t uid);
 
 /* Is there a folder for deleted mail, if one is asked for? */
 bool account_has_trash(struct account *a);
 
 /* ---- body.c ---- */
 
+enum { BODY_FIRST_WINDOW = 64 * 1024 };
+
 void body_forget(struct account *a, uint32_t gen, uint32_t uid);
+
+/* Gives back the memory of a body that nobody is waiting for. */
+void body_release(struct account *a, uint32_t gen, uint32_t uid);
+
+/* Are first bytes of it here or, each alone, under way? */
+bool body_known(struct account *a, uint32_t gen, uint32_t uid);
+
+/* Keeps the first bytes of a message, of which `len` were asked for; shares `bytes`. Learns the
+ * size from it, and returns how far what was announced is wrong: > 0 when the message is longer,
+ * and then this was said upward; < 0 when it is shorter, and the caller must say so once the bytes
+ * are out. */
+int body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
+              size_t len);
 void bodies_free(struct account *a);
+
+/* ---- prefetch.c: bodies asked for before they are read ---- */
+
+/* Someone reads `len` bytes at `off` of the message. Returns the walk that this shows, or NULL:
+ * prefetch_more() then asks for what lies ahead. */
+struct walk *prefetch_read(struct account *a, const struct folder *f, struct msg *m, uint64_t off,
+                           size_t len);
+void prefetch_more(struct account *a, const struct folder *f, struct walk *w);
+
+/* If byte `off` of the message is about to come for a walk, has `w` woken then: true. */
+bool prefetch_await(struct account *a, const struct folder *f, uint32_t uid, uint64_t off,
+                    struct waiter *w);
+
+/* Bytes that came ahead and were not read, as far as can be seen. */
+uint64_t prefetch_unread(const struct account *a);
 
 /* ---- moved.c: where messages went that this mount moved ---- */
 

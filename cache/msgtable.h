@@ -16,10 +16,11 @@ enum {
 };
 #define MSG_KEYWORD_MASK (((1u << MSG_KEYWORDS) - 1) << MSG_KEYWORD_SHIFT)
 #define MSG_GONE                                                                                   \
-    (1u << 31)               /* expunged; the slot is kept so that a late answer cannot revive it  \
-                              */
-#define MSG_NAMED (1u << 30) /* its header came, so its name is final */
-#define MSG_SIZED (1u << 29) /* its size was measured, not just announced */
+    (1u << 31)                /* expunged; the slot is kept so that a late answer cannot revive it \
+                               */
+#define MSG_NAMED  (1u << 30) /* its header came, so its name is final */
+#define MSG_SIZED  (1u << 29) /* its size was measured, not just announced */
+#define MSG_STORED (1u << 28) /* the kernel was given all of it, and has not asked since */
 
 struct msg {
     int64_t date;  /* INTERNALDATE, seconds since the epoch */

@@ -33,7 +33,10 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
     out->date = m->date;
     out->size = m->size;
     out->named = m->flags & MSG_NAMED;
-    snprintf(out->label, sizeof out->label, "%s", msgtable_label(&f->msgs, m));
+    const char *label = msgtable_label(&f->msgs, m);
+    size_t n = strnlen(label, sizeof out->label - 1);
+    memcpy(out->label, label, n);
+    out->label[n] = '\0';
 }
 
 enum { PROBED = sizeof((struct folder *)NULL)->probed / sizeof *((struct folder *)NULL)->probed };
@@ -44,6 +47,48 @@ static void say_gone(struct account *a, struct folder *f, const struct msg *m)
     f->version++;
     msg_describe(a, f, m, &info);
     a->hooks.msg_gone(a->hooks.ctx, &info);
+    folder_event(a, f, m, EVENT_EXPUNGED);
+}
+
+void folder_tell(struct account *a, struct folder *f)
+{
+    if (f->told == f->version)
+        return;
+    f->told = f->version;
+    f->changed = time(NULL);
+    a->hooks.folder_changed(a->hooks.ctx, folder_id(a, f));
+}
+
+static void add_path(const struct account *a, const struct folder *f, struct buf *out)
+{
+    if (f == a->top || !f->parent)
+        return;
+    add_path(a, f->parent, out);
+    buf_addf(out, "%s%s", out->len ? "/" : "", f->name);
+}
+
+static void add_flags(const struct folder *f, const struct msg *m, struct buf *out)
+{
+    flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
+    for (unsigned i = 0; i < MSG_KEYWORDS; i++)
+        if (m->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
+            buf_addf(out, "%s%s", out->len ? " " : "", f->keywords[i]);
+}
+
+void folder_event(struct account *a, const struct folder *f, const struct msg *m,
+                  enum account_event what)
+{
+    if (!f->loaded)
+        return;
+    struct msg_info info;
+    struct buf path = {0}, flags = {0};
+    msg_describe(a, f, m, &info);
+    add_path(a, f, &path);
+    if (what == EVENT_FLAGS)
+        add_flags(f, m, &flags);
+    a->hooks.event(a->hooks.ctx, buf_str(&path), &info, what, buf_str(&flags));
+    buf_free(&path);
+    buf_free(&flags);
 }
 
 void msg_drop(struct account *a, struct folder *f, struct msg *m)
@@ -57,16 +102,17 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
 
 void folder_reset(struct account *a, struct folder *f)
 {
+    f->loaded = false;
     for (size_t i = 0; i < f->msgs.n; i++)
         if (!(f->msgs.v[i].flags & MSG_GONE))
             msg_drop(a, f, &f->msgs.v[i]);
     msgtable_clear(&f->msgs);
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);
-    f->loaded = false;
     f->load_upto = f->probe = 0;
     memset(f->probed, 0, sizeof f->probed);
     f->uidvalidity = f->uidnext = 0;
+    f->none_at = 0;
     f->modseq = 0;
     f->synced_at = 0;
 }
@@ -105,11 +151,14 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
         if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n < 128)
             flags |= folder_keyword(f, k->s);
     bool was_visible = msg_visible(m);
+    uint32_t before = m->flags;
     m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
     if (was_visible && !msg_visible(m))
         say_gone(a, f, m);
     else if (!was_visible && msg_visible(m))
         f->version++;
+    else if (msg_visible(m) && before & MSG_NAMED && (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
+        folder_event(a, f, m, EVENT_FLAGS);
     if (msg_visible(m) && f->own_deleted.n)
         uidset_remove(&f->own_deleted, m->uid); /* someone rescued it: it is mail again */
 }
@@ -131,7 +180,7 @@ static void load_passed(struct folder *f, const struct fetch_row *row)
 static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
                      const char *label, size_t label_len)
 {
-    bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE);
+    bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
     if (meta && row->uid == f->probe)
         f->probe_seen = true;
     struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
@@ -149,9 +198,12 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
         msgtable_set_label(&f->msgs, m, label, label_len);
         m->flags |= MSG_NAMED;
         f->version++;
+        is_new = true;
     }
     if (row->has & FETCH_FLAGS)
         take_flags(a, f, m, row);
+    if (is_new && msg_visible(m))
+        folder_event(a, f, m, EVENT_NEW);
     if (meta && f->loading)
         load_passed(f, row);
 }
@@ -178,8 +230,31 @@ void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, un
     struct account *a = account;
     account_lock(a);
     struct folder *f = folder_by_wire(a, mailbox);
-    if (f && f->uidvalidity == uidvalidity)
+    if (f && f->uidvalidity == uidvalidity) {
         f->dirty |= what;
+        watch_folder(a, f);
+    }
+    account_unlock(a);
+}
+
+void sync_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
+                      const struct uidset *uids)
+{
+    struct account *a = account;
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    for (size_t i = 0; f && f->uidvalidity == uidvalidity && i < uids->n; i++) {
+        struct msg *m = msgtable_after(&f->msgs, uids->r[i].lo - 1);
+        for (; m && m->uid <= uids->r[i].hi; m = msgtable_after(&f->msgs, m->uid)) {
+            /* What becomes of one that is being changed, its change knows. */
+            if (!change_vanished(a, f->gen, m->uid))
+                msg_drop(a, f, m);
+        }
+    }
+    if (f) {
+        f->removed_at = clock_ms(); /* also of what was known to be gone */
+        folder_tell(a, f);
+    }
     account_unlock(a);
 }
 
@@ -211,6 +286,8 @@ void sync_on_batch(void *account)
 
 static void sync_step(struct account *a, struct folder *f);
 
+enum { RETRY_LATER = 5000 }; /* ms after a look that failed, if nobody asks */
+
 /* Ends the sync; returns those to be woken once the lock is released. */
 static struct waiter *sync_end(struct account *a, struct folder *f, int err)
 {
@@ -232,6 +309,10 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
     waiters_move(&woken, &f->row_waiters);
     if (f->hungry)
         hungry_remove(a, f);
+    if (err && f->loaded && f->dirty)
+        f->due_next = clock_ms() + RETRY_LATER;
+    folder_tell(a, f);
+    watch_folder(a, f);
     return woken;
 }
 
@@ -390,7 +471,8 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
     op->text = text;
     if (kind == OP_FLAGS)
         op->modseq = f->modseq;
-    op->refresh = f->probing;
+    /* The step before may have gone over another connection, which knew of more. */
+    op->refresh = kind == OP_META && !f->loading;
     pool_submit(a->pool, op);
 }
 
@@ -430,18 +512,21 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     }
     f->uidvalidity = s->uidvalidity;
     f->exists = s->exists;
-    f->modseq_next = s->fresh && s->modseq ? s->modseq : f->modseq;
+    f->modseq_next = s->modseq > f->modseq ? s->modseq : f->modseq;
     unsigned dirty = f->sync_dirty = f->dirty;
     f->dirty = 0;
     f->sync_uidnext = f->uidnext;
     if (f->probing) {
         f->dirty = dirty;
         f->sync_dirty = 0;
-        f->todo |= s->exists ? SYNC_PROBE : 0;
+        /* A UID that is not given out yet needs no question. */
+        bool none = s->fresh && s->uidnext && f->probe >= s->uidnext;
+        f->todo |= s->exists && !none ? SYNC_PROBE : 0;
         return;
     }
     if (!f->loaded) {
         /* A load that broke off goes on where it was; holes are found by counting. */
+        pool_warm(a->pool); /* who lists may read */
         f->sync_from = f->load_upto < UINT32_MAX ? f->load_upto + 1 : f->load_upto;
         f->loading = s->exists > 0;
         f->load_seq = 0;
@@ -458,7 +543,7 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
         f->todo |= SYNC_NEW;
     if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE)
         f->todo |= SYNC_UIDS;
-    bool flags_changed = s->fresh && (!s->modseq || s->modseq != f->modseq);
+    bool flags_changed = s->resynced ? false : s->modseq ? s->modseq > f->modseq : s->fresh;
     if ((flags_changed || dirty & CHANGE_FLAGS) && s->exists)
         f->todo |= SYNC_FLAGS;
 }
@@ -468,6 +553,14 @@ static void on_look_done(struct op *op)
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
+    if (f)
+        f->patient = false;
+    if (f && op->patient && op->err)
+        f->dirty = f->sync_dirty = 0;
+    if (op->err == -EIO || op->err == -ENOENT) {
+        a->tree_due = true; /* perhaps the mailbox is gone */
+        pthread_cond_signal(&a->watch_cond);
+    }
     if (f && !op->err)
         plan(a, f, &op->state);
     step_done(a, op, f);
@@ -490,10 +583,59 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
     struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_look_done);
     op->cookie = f->id;
+    op->modseq = f->loaded ? f->modseq : 0;
+    op->modseq_validity = f->uidvalidity;
+    op->patient = f->patient;
     pool_submit(a->pool, op);
 }
 
+/* The look that was begun for nobody waits for a connection as long as it takes; who joins it must
+ * hear when there is none. */
+static void on_ping_done(struct op *op)
+{
+    struct account *a = op->ctx;
+    struct waiter *woken = NULL;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, (uint32_t)op->cookie);
+    if (f)
+        f->pinging = false;
+    if (f && op->err) {
+        woken = waiters_take(&f->sync_waiters);
+        waiters_move(&woken, &f->row_waiters);
+    }
+    account_unlock(a);
+    wake_all(woken, op->err);
+    op_free(op);
+}
+
+/* After a waiter was added: sees to it that there is a sync for it to wait for. */
+static void sync_join(struct account *a, struct folder *f, uint32_t probe)
+{
+    if (!f->syncing) {
+        sync_begin(a, f, probe);
+    } else if (f->patient && !f->pinging) {
+        f->pinging = true;
+        struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_ping_done);
+        op->cookie = f->id;
+        pool_submit(a->pool, op);
+    }
+}
+
+void sync_due(struct account *a, struct folder *f)
+{
+    f->patient = true;
+    sync_begin(a, f, 0);
+}
+
 /* ---- questions ---- */
+
+/* Is what is known not older than `since`, or told by the server as it changes? The latter when it
+ * was looked at after the connection that is told had selected the mailbox. */
+static bool is_fresh(struct account *a, const struct folder *f, int64_t since)
+{
+    return f->loaded && (f->synced_at >= since || (!f->dirty && !f->syncing &&
+                                                   f->synced_at >= pool_hears(a->pool, f->wire)));
+}
 
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)
 {
@@ -502,10 +644,9 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     struct folder *f = folder_by_id(a, folder);
     if (!f) {
         result = -ESTALE;
-    } else if (!f->noselect && (!f->loaded || f->synced_at < since)) {
+    } else if (!f->noselect && !is_fresh(a, f, since)) {
         waiter_add(&f->sync_waiters, w);
-        if (!f->syncing)
-            sync_begin(a, f, 0);
+        sync_join(a, f, 0);
         result = -EINPROGRESS;
     }
     account_unlock(a);
@@ -522,6 +663,7 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
     if (!f) {
         result = -ESTALE;
     } else {
+        f->listed_at = clock_ms();
         const struct msg *m = msgtable_after(&f->msgs, after);
         for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
             if (!f->loaded && m->uid > f->load_upto)
@@ -538,8 +680,7 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
                 f->next_hungry = a->hungry;
                 a->hungry = f;
             }
-            if (!f->syncing)
-                sync_begin(a, f, 0);
+            sync_join(a, f, 0);
             result = -EINPROGRESS;
         }
     }
@@ -569,11 +710,12 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
             msg_describe(a, f, m, out);
             result = 0;
         }
-    } else if (!f->noselect && (f->loaded ? f->synced_at < since : !was_probed(f, uid, since))) {
+    } else if (!m && f->none_at && f->none_at >= since && uid >= f->none_from) {
+        result = -ENOENT; /* a UID that was not given out yet a moment ago */
+    } else if (!f->noselect && (f->loaded ? !is_fresh(a, f, since) : !was_probed(f, uid, since))) {
         /* One message of a folder that nobody listed is asked for alone: the folder may be huge. */
         waiter_add(&f->sync_waiters, w);
-        if (!f->syncing)
-            sync_begin(a, f, f->loaded ? 0 : uid);
+        sync_join(a, f, f->loaded ? 0 : uid);
         result = -EINPROGRESS;
     }
     account_unlock(a);
@@ -609,10 +751,7 @@ int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out
     account_lock(a);
     const struct msg *m = msg_by_number(a, gen, uid, &f);
     if (m) {
-        flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
-        for (unsigned i = 0; i < MSG_KEYWORDS; i++)
-            if (m->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
-                buf_addf(out, "%s%s", out->len ? " " : "", f->keywords[i]);
+        add_flags(f, m, out);
     }
     account_unlock(a);
     return m ? 0 : -ESTALE;
@@ -622,6 +761,5 @@ void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct wa
 {
     waiters_move(&f->sync_waiters, &waiters);
     f->dirty |= CHANGE_EXPUNGE;
-    if (!f->syncing)
-        sync_begin(a, f, f->loaded ? 0 : uid);
+    sync_join(a, f, f->loaded ? 0 : uid);
 }

@@ -180,6 +180,7 @@ void tree_remove(struct account *a, struct folder *f)
     DL_FOREACH_SAFE (f->children, child, tmp)
         tree_remove(a, child);
     dismiss_waiters(a, f);
+    watch_forget(a, f);
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->name);
     DL_DELETE(f->parent->children, f);
     f->parent->version++;
@@ -329,6 +330,8 @@ static void on_list_done(struct op *op)
     struct waiter *woken = NULL, *orphans = NULL;
     account_lock(a);
     a->listing = false;
+    if (a->tree_due)
+        pthread_cond_signal(&a->watch_cond);
     if (!op->err && l->n == 0 && a->nfolders > 1) {
         log_warn("the server lists no mailbox at all: not believed");
         op->err = -EIO;
@@ -362,6 +365,14 @@ static void ask_listing(struct account *a)
     pool_submit(a->pool, op);
 }
 
+void tree_refresh(struct account *a, int64_t since)
+{
+    if (!a->listing && a->tree_at < since)
+        ask_listing(a);
+    else if (a->listing)
+        a->tree_due = true; /* it may be from before what is to be seen */
+}
+
 int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
 {
     account_lock(a);
@@ -383,6 +394,7 @@ static void describe(const struct account *a, const struct folder *f, struct fol
     *out = (struct folder_info){.id = folder_id(a, f),
                                 .parent = top ? 0 : folder_id(a, f->parent),
                                 .selectable = !f->noselect,
+                                .changed = f->changed,
                                 .loaded = f->loaded};
     snprintf(out->name, sizeof out->name, "%s", f->name);
 }

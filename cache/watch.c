@@ -1,0 +1,212 @@
+/* Follows what the server tells unasked, and looks by itself where it tells nothing.
+ *
+ * What the connections hear is noted (folder.dirty, account.tree_due) and acted upon by one thread,
+ * at once the first time and then at most once a second for each folder, so that neither a busy
+ * mailbox nor a chattering server keeps us busy. After a word about mailboxes that are not selected
+ * there is a second look, as a server may leave out what followed closely (Dovecot 2.3 does). The
+ * same thread looks every `poll` seconds after folders that were in use lately and of which no
+ * connection is told. */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "imap/clock.h"
+#include "imap/limits.h"
+#include "imap/mem.h"
+#include "imap/utf7.h"
+
+enum {
+    SPACING = 1000,          /* ms between two looks at the same thing */
+    IN_USE = 60 * 60 * 1000, /* ms that a folder counts as in use after it was listed */
+    MOST_POLLED = 16,        /* folders */
+};
+
+static void due(struct account *a, struct folder *f)
+{
+    if (!f->due) {
+        f->due = true;
+        f->next_due = a->due;
+        a->due = f;
+    }
+    pthread_cond_signal(&a->watch_cond);
+}
+
+void watch_folder(struct account *a, struct folder *f)
+{
+    if (f->loaded && f->dirty)
+        due(a, f);
+}
+
+void watch_forget(struct account *a, struct folder *f)
+{
+    for (struct folder **at = &a->due; *at; at = &(*at)->next_due)
+        if (*at == f) {
+            *at = f->next_due;
+            break;
+        }
+    f->due = false;
+}
+
+void watch_on_folders(void *account)
+{
+    struct account *a = account;
+    account_lock(a);
+    a->tree_due = a->tree_twice = true;
+    pthread_cond_signal(&a->watch_cond);
+    account_unlock(a);
+}
+
+/* A name that the server says unasked: Dovecot 2.3 says it in UTF-8 (NOTIFY's STATUS). */
+static struct folder *folder_said(struct account *a, const char *name)
+{
+    struct folder *f = folder_by_wire(a, name);
+    struct buf wire = {0};
+    if (!f && utf7_encode(name, strlen(name), &wire) == 0)
+        f = folder_by_wire(a, buf_str(&wire));
+    buf_free(&wire);
+    return f;
+}
+
+/* The state of a mailbox that no connection has selected, or perhaps one has. */
+void watch_on_status(void *account, struct str mailbox, const struct mailbox_state *now)
+{
+    struct account *a = account;
+    char *wire = mailbox.n <= LIMIT_MAILBOX_NAME ? mem_strndup(mailbox.p, mailbox.n) : NULL;
+    account_lock(a);
+    struct folder *f = wire ? folder_said(a, wire) : NULL;
+    if (f && f->loaded) {
+        if ((now->uidvalidity && now->uidvalidity != f->uidvalidity) || now->uidnext > f->uidnext ||
+            (now->exists != UINT32_MAX && now->exists > f->msgs.live))
+            f->dirty |= CHANGE_EXISTS;
+        if (now->exists < f->msgs.live)
+            f->dirty |= CHANGE_EXPUNGE;
+        if (now->modseq > f->modseq)
+            f->dirty |= CHANGE_FLAGS;
+        f->due_twice = f->dirty != 0;
+        watch_folder(a, f);
+    }
+    account_unlock(a);
+    free(wire);
+}
+
+/* What happened since was not heard, so everything in use is looked at as soon as that is possible.
+ */
+void watch_on_deaf(void *account)
+{
+    struct account *a = account;
+    account_lock(a);
+    for (struct folder *f = a->by_id; f; f = f->by_id.next)
+        if (f->loaded && f->synced_at && clock_ms() - f->listed_at < IN_USE) {
+            f->dirty |= CHANGE_EXISTS | CHANGE_FLAGS;
+            due(a, f);
+        }
+    account_unlock(a);
+}
+
+/* The folders used last, unless they are told of. */
+static void poll_folders(struct account *a)
+{
+    int64_t now = clock_ms();
+    unsigned n = 0;
+    for (struct folder *f = a->by_id; f && n < MOST_POLLED; f = f->by_id.next)
+        if (f->loaded && now - f->listed_at < IN_USE && pool_hears(a->pool, f->wire) == INT64_MAX) {
+            f->dirty |= CHANGE_POLL;
+            due(a, f);
+            n++;
+        }
+}
+
+/* Begins what is due; returns when (clock_ms()) to come again. */
+static int64_t work(struct account *a)
+{
+    int64_t now = clock_ms(), next = INT64_MAX;
+    if (a->tree_due && now >= a->tree_next) {
+        a->tree_due = a->tree_twice;
+        a->tree_twice = false;
+        a->tree_next = now + SPACING;
+        tree_refresh(a, now);
+    }
+    if (a->tree_due)
+        next = a->tree_next;
+    for (struct folder **at = &a->due; *at;) {
+        struct folder *f = *at;
+        if (f->syncing || now < f->due_next) {
+            /* A sync that ends calls again. */
+            if (!f->syncing && f->due_next < next)
+                next = f->due_next;
+            at = &f->next_due;
+            continue;
+        }
+        *at = f->next_due;
+        f->due = false;
+        f->due_next = now + SPACING;
+        bool twice = f->due_twice;
+        f->due_twice = false;
+        sync_due(a, f);
+        if (twice) {
+            f->dirty |= CHANGE_POLL;
+            due(a, f);
+            at = &a->due; /* it was put in front */
+        }
+    }
+    int64_t poll = (int64_t)a->config->poll * 1000;
+    if (poll && now >= a->poll_next) {
+        if (a->poll_next)
+            poll_folders(a);
+        a->poll_next = now + poll;
+        return now; /* what it has found */
+    }
+    return poll && a->poll_next < next ? a->poll_next : next;
+}
+
+static void *watch_main(void *account)
+{
+    struct account *a = account;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    account_lock(a);
+    while (!a->watch_stop) {
+        int64_t next = work(a), left = next - clock_ms();
+        if (left <= 0)
+            continue;
+        a->n_watch_wakeups++;
+        if (next == INT64_MAX) {
+            pthread_cond_wait(&a->watch_cond, &a->lock);
+            continue;
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += left / 1000;
+        until.tv_nsec += left % 1000 * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        pthread_cond_timedwait(&a->watch_cond, &a->lock, &until);
+    }
+    account_unlock(a);
+    return NULL;
+}
+
+int watch_start(struct account *a)
+{
+    int err = pthread_create(&a->watcher, NULL, watch_main, a);
+    a->watched = err == 0;
+    return -err;
+}
+
+void watch_stop(struct account *a)
+{
+    account_lock(a);
+    a->watch_stop = true;
+    pthread_cond_signal(&a->watch_cond);
+    account_unlock(a);
+    if (a->watched)
+        pthread_join(a->watcher, NULL);
+    a->watched = false;
+}
