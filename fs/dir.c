@@ -189,11 +189,18 @@ static int add_messages(struct request *r, uint32_t folder)
 
 static void add_control(struct request *r)
 {
-    struct found found = {.kind = NODE_STATUS};
-    struct fuse_entry_param e;
-    lookup_entry(r->fs, &found, &e);
-    if (r->off < OFF_MESSAGES + 1)
-        add_entry(r, STATUS_NAME, &e, OFF_MESSAGES + 1);
+    static const struct {
+        const char *name;
+        enum node_kind kind;
+    } files[] = {{EVENTS_NAME, NODE_EVENTS}, {STATUS_NAME, NODE_STATUS}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        off_t next = OFF_MESSAGES + 1 + (off_t)i;
+        struct found found = {.kind = files[i].kind};
+        struct fuse_entry_param e;
+        lookup_entry(r->fs, &found, &e);
+        if (r->off < next && !add_entry(r, files[i].name, &e, next))
+            return;
+    }
 }
 
 static void readdir_step(struct request *r)

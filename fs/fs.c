@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "fs/events.h"
 #include "fs/name.h"
+#include "fs/status.h"
 
 struct node node_of(fuse_ino_t ino)
 {
@@ -13,6 +15,8 @@ struct node node_of(fuse_ino_t ino)
         return (struct node){NODE_CONTROL, 0, 0};
     if (ino == INO_STATUS)
         return (struct node){NODE_STATUS, 0, 0};
+    if (ino == INO_EVENTS)
+        return (struct node){NODE_EVENTS, 0, 0};
     if (low == 0)
         return (struct node){NODE_FOLDER, high, 0};
     return (struct node){NODE_MESSAGE, high, low};
@@ -41,10 +45,12 @@ static void attr_common(const struct fs *fs, struct stat *st, mode_t type, mode_
     st->st_mtime = st->st_ctime = st->st_atime = fs->mounted_at;
 }
 
-void attr_folder(const struct fs *fs, uint32_t id, struct stat *st)
+void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *st)
 {
     attr_common(fs, st, S_IFDIR, 0700);
-    st->st_ino = ino_folder(id);
+    st->st_ino = ino_folder(f->id);
+    if (f->changed)
+        st->st_mtime = st->st_ctime = st->st_atime = f->changed;
 }
 
 void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st)
@@ -56,7 +62,7 @@ void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino,
     st->st_mtime = st->st_ctime = st->st_atime = m->date;
 }
 
-void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st)
+void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
 {
     if (ino == INO_CONTROL)
         attr_common(fs, st, S_IFDIR, 0500);
@@ -65,9 +71,13 @@ void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st)
     if (!fs->opt->umask_given)
         st->st_mode &= ~(mode_t)0222;
     st->st_ino = ino;
+    if (ino == INO_STATUS)
+        status_stat(fs, st);
+    else if (ino == INO_EVENTS)
+        events_stat(fs, st);
 }
 
-int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st)
+int attr_now(struct fs *fs, fuse_ino_t ino, struct stat *st)
 {
     struct node n = node_of(ino);
     struct msg_info m;
@@ -76,7 +86,8 @@ int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st)
     switch (n.kind) {
     case NODE_FOLDER:
         err = account_folder(fs->account, n.id, &f);
-        attr_folder(fs, n.id, st);
+        if (!err)
+            attr_folder(fs, &f, st);
         break;
     case NODE_MESSAGE:
         err = account_msg(fs->account, n.id, n.uid, &m);
@@ -88,6 +99,19 @@ int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st)
         break;
     }
     return err;
+}
+
+double attr_timeout(fuse_ino_t ino)
+{
+    switch (node_of(ino).kind) {
+    case NODE_MESSAGE:
+        return TIMEOUT_MESSAGE;
+    case NODE_STATUS:
+    case NODE_EVENTS:
+        return 0;
+    default:
+        return TIMEOUT_OTHER;
+    }
 }
 
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256])

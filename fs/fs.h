@@ -12,11 +12,18 @@
 
 struct notifier;
 struct requests;
+struct events;
+struct status;
+struct store;
 
 struct fs {
     const struct options *opt;
     struct account *account;
     struct notifier *notifier;
+    struct store *store;
+    struct status *status;
+    struct events *events;
+    bool no_open; /* the kernel does without open and release */
     struct requests *requests;
     time_t mounted_at;
     uid_t uid;
@@ -30,12 +37,14 @@ enum {
     INO_ROOT = FUSE_ROOT_ID,
     INO_CONTROL = 2, /* .imapfs */
     INO_STATUS = 3,  /* .imapfs/status */
+    INO_EVENTS = 4,  /* .imapfs/events */
 };
 
 #define CONTROL_NAME ".imapfs"
 #define STATUS_NAME  "status"
+#define EVENTS_NAME  "events"
 
-enum node_kind { NODE_FOLDER, NODE_MESSAGE, NODE_CONTROL, NODE_STATUS };
+enum node_kind { NODE_FOLDER, NODE_MESSAGE, NODE_CONTROL, NODE_STATUS, NODE_EVENTS };
 
 struct node {
     enum node_kind kind;
@@ -48,12 +57,15 @@ fuse_ino_t ino_folder(uint32_t id);
 fuse_ino_t ino_message(uint32_t gen, uint32_t uid);
 
 /* Attributes; st_ino is the caller's if it has one already (0: take the natural one). */
-void attr_folder(const struct fs *fs, uint32_t id, struct stat *st);
+void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *st);
 void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
-void attr_control(const struct fs *fs, fuse_ino_t ino, struct stat *st);
+void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st);
 
 /* The attributes of whatever `ino` stands for, as far as is known: 0 or -ESTALE. */
-int attr_now(const struct fs *fs, fuse_ino_t ino, struct stat *st);
+int attr_now(struct fs *fs, fuse_ino_t ino, struct stat *st);
+
+/* For how many seconds the kernel may believe them. */
+double attr_timeout(fuse_ino_t ino);
 
 /* The name under which the message is listed; returns its length. */
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/name.h"
+#include "fs/status.h"
 #include "imap/mem.h"
 
 /* Is `name` what the message is called, or its UID alone? */
@@ -53,6 +54,8 @@ static int find_hidden(fuse_ino_t parent, const char *name, struct found *out)
         out->kind = NODE_CONTROL;
     else if (parent == INO_CONTROL && strcmp(name, STATUS_NAME) == 0)
         out->kind = NODE_STATUS;
+    else if (parent == INO_CONTROL && strcmp(name, EVENTS_NAME) == 0)
+        out->kind = NODE_EVENTS;
     else
         return -ENOENT;
     return 0;
@@ -86,12 +89,12 @@ int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct f
     return err ? err : -ENOENT;
 }
 
-void lookup_entry(const struct fs *fs, const struct found *found, struct fuse_entry_param *e)
+void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){.attr_timeout = TIMEOUT_OTHER, .entry_timeout = TIMEOUT_OTHER};
     switch (found->kind) {
     case NODE_FOLDER:
-        attr_folder(fs, found->folder.id, &e->attr);
+        attr_folder(fs, &found->folder, &e->attr);
         e->attr_timeout = TIMEOUT_MESSAGE;
         e->entry_timeout = TIMEOUT_FOLDER;
         break;
@@ -105,6 +108,11 @@ void lookup_entry(const struct fs *fs, const struct found *found, struct fuse_en
         break;
     case NODE_STATUS:
         attr_control(fs, INO_STATUS, &e->attr);
+        e->attr_timeout = e->entry_timeout = 0; /* each open looks it up */
+        break;
+    case NODE_EVENTS:
+        attr_control(fs, INO_EVENTS, &e->attr);
+        e->attr_timeout = e->entry_timeout = 0;
         break;
     }
     e->ino = e->attr.st_ino;
@@ -120,6 +128,8 @@ static void lookup_step(struct request *r)
         request_err(r, err);
         return;
     }
+    if (found.kind == NODE_STATUS)
+        status_refresh(r->fs);
     struct fuse_entry_param e;
     lookup_entry(r->fs, &found, &e);
     request_entry(r, &e);

@@ -16,7 +16,7 @@ struct found {
 int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out);
 
 /* Fills in what a lookup answers. */
-void lookup_entry(const struct fs *fs, const struct found *found, struct fuse_entry_param *e);
+void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_param *e);
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 

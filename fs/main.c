@@ -13,11 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/events.h"
 #include "fs/fs.h"
 #include "fs/name.h"
 #include "fs/notify.h"
 #include "fs/request.h"
 #include "fs/secret.h"
+#include "fs/status.h"
+#include "fs/store.h"
 #include "imap/log.h"
 #include "imap/mem.h"
 #include "imap/stream.h"
@@ -142,6 +145,27 @@ static void on_msg_gone(void *ctx, const struct msg_info *m)
     notify_entry(fs->notifier, ino_folder(m->folder), name);
 }
 
+static void on_msg_bytes(void *ctx, uint32_t gen, uint32_t uid, struct blob *bytes)
+{
+    store_put(((struct fs *)ctx)->store, gen, uid, bytes);
+}
+
+static void on_stored(void *ctx, uint32_t gen, uint32_t uid, size_t len, bool ok)
+{
+    account_stored(((struct fs *)ctx)->account, gen, uid, len, ok);
+}
+
+static void on_event(void *ctx, const char *folder, const struct msg_info *m,
+                     enum account_event what, const char *flags)
+{
+    events_add(ctx, folder, m, what, flags);
+}
+
+static void on_folder_changed(void *ctx, uint32_t id)
+{
+    notify_attr(((struct fs *)ctx)->notifier, ino_folder(id));
+}
+
 static void on_msg_size(void *ctx, uint32_t gen, uint32_t uid)
 {
     notify_attr(((struct fs *)ctx)->notifier, ino_message(gen, uid));
@@ -159,6 +183,13 @@ static enum tls_mode tls_mode(const struct options *o)
     if (o->url.tls || (o->tls && strcmp(o->tls, "yes") == 0))
         return TLS_IMPLICIT;
     return TLS_STARTTLS;
+}
+
+static enum compress_mode compress_mode(const struct options *o)
+{
+    if (!o->compress || strcmp(o->compress, "auto") == 0)
+        return COMPRESS_AUTO;
+    return strcmp(o->compress, "yes") == 0 ? COMPRESS_YES : COMPRESS_NO;
 }
 
 /* ---- mounted ---- */
@@ -219,10 +250,13 @@ static int serve(struct fs *fs, struct fuse_session *se, const sigset_t *ends, i
     pthread_t thread;
     int err = notifier_start(fs->notifier, se);
     if (!err)
+        err = store_start(fs->store, se);
+    if (!err)
         err = -pthread_create(&thread, NULL, loop_main, &loop);
+    bool looping = !err;
     if (err)
-        return err;
-    if (ready >= 0)
+        log_error("cannot start a thread: %s", strerror(-err));
+    else if (ready >= 0)
         err = detach(ready);
     else
         log_info("mounted %s on %s", fs->opt->source, fs->opt->mountpoint);
@@ -231,8 +265,10 @@ static int serve(struct fs *fs, struct fuse_session *se, const sigset_t *ends, i
         sigwait(ends, &sig);
     requests_close(fs->requests);
     account_stop(fs->account);
+    store_stop(fs->store);
     notifier_stop(fs->notifier);
-    end_loop(se, thread);
+    if (looping)
+        end_loop(se, thread);
     return err ? err : loop.err < 0 ? loop.err : 0;
 }
 
@@ -242,6 +278,9 @@ static int run(struct fs *fs, struct account_config *config, struct fuse_session
     struct buf why = {0};
     const struct account_hooks hooks = {.label = name_label,
                                         .msg_gone = on_msg_gone,
+                                        .msg_bytes = on_msg_bytes,
+                                        .event = on_event,
+                                        .folder_changed = on_folder_changed,
                                         .msg_size = on_msg_size,
                                         .entry_stale = on_entry_stale,
                                         .ctx = fs};
@@ -338,6 +377,7 @@ static int mount_session(struct fs *fs, struct options *o, struct fuse_session *
                  .tunnel = o->tunnel,
                  .tls_mode = tls_mode(o),
                  .tls = tls,
+                 .compress = compress_mode(o),
                  .user = user,
                  .password = password,
                  .auth = o->auth,
@@ -348,6 +388,8 @@ static int mount_session(struct fs *fs, struct options *o, struct fuse_session *
         .trash = o->trash,
         .mark_seen = o->mark_seen && !o->read_only,
         .cache = o->cache,
+        .prefetch = o->prefetch,
+        .poll = (unsigned)o->poll,
     };
     status = err ? complain(&why) : run(fs, &config, se, ready);
     tls_config_free(tls);
@@ -363,6 +405,9 @@ static int mount_account(struct options *o, struct fuse_args *args)
         return complain(&why);
     struct fs fs = {.opt = o,
                     .notifier = notifier_new(),
+                    .store = store_new(on_stored, &fs),
+                    .status = status_new(),
+                    .events = events_new(),
                     .requests = requests_new(),
                     .mounted_at = time(NULL),
                     .uid = o->uid >= 0 ? (uid_t)o->uid : getuid(),
@@ -373,6 +418,9 @@ static int mount_account(struct options *o, struct fuse_args *args)
     if (se)
         fuse_session_destroy(se);
     notifier_free(fs.notifier);
+    store_free(fs.store);
+    status_free(fs.status);
+    events_free(fs.events);
     requests_free(fs.requests);
     return status;
 }

@@ -374,6 +374,27 @@ size_t name_label(const char *hdr, size_t len, char *out, size_t cap)
     return n;
 }
 
+/* The decimal digits of `n`; returns the place behind them. */
+static char *put_number(char *to, uint32_t n)
+{
+    char digits[10];
+    size_t i = sizeof digits;
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
+    return mempcpy(to, digits + i, sizeof digits - i);
+}
+
+/* YYYY-MM-DDTHHMM over the zeroes that are there. */
+static void put_date(char date[static 16], const struct tm *tm)
+{
+    const int fields[] = {tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday, tm->tm_hour, tm->tm_min};
+    static const int ends[] = {3, 6, 9, 12, 14};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        for (int n = fields[i], at = ends[i]; n > 0; n /= 10)
+            date[at--] = (char)('0' + n % 10);
+}
+
 size_t name_compose(char out[static 256], int64_t when, const char *label, uint32_t uid)
 {
     char date[16] = "0000-00-00T0000";
@@ -381,15 +402,20 @@ size_t name_compose(char out[static 256], int64_t when, const char *label, uint3
     struct tm tm;
 
     if (localtime_r(&t, &tm) && tm.tm_year >= -1900 && tm.tm_year <= 9999 - 1900)
-        snprintf(date, sizeof(date), "%04u-%02u-%02uT%02u%02u",
-                 ((unsigned)tm.tm_year + 1900) % 10000, ((unsigned)tm.tm_mon + 1) % 100,
-                 (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100);
+        put_date(date, &tm);
     size_t len = strnlen(label, NAME_LABEL_MAX + 1);
     if (len > NAME_LABEL_MAX)
         for (len = NAME_LABEL_MAX; len > 0 && ((unsigned char)label[len] & 0xc0) == 0x80;)
             len--;
-    int n = snprintf(out, 256, "%s%s%.*s.%u.eml", date, len ? "_" : "", (int)len, label, uid);
-    return n < 256 ? (size_t)n : 255;
+    /* By hand: a listing composes each name it shows, and printf(3) would be most of the work. */
+    char *p = stpcpy(out, date);
+    if (len)
+        *p++ = '_';
+    p = mempcpy(p, label, len);
+    *p++ = '.';
+    p = put_number(p, uid);
+    p = stpcpy(p, ".eml");
+    return (size_t)(p - out);
 }
 
 size_t name_uid_only(char out[static 256], uint32_t uid)

@@ -14,7 +14,11 @@
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-    (void)userdata;
+    struct fs *fs = userdata;
+    fs->no_open = conn->capable & (unsigned)FUSE_CAP_NO_OPEN_SUPPORT;
+    /* With it O_TRUNC would come with the open that is not asked for, and not be refused. */
+    if (fs->no_open)
+        conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
     /* Attributes come with every entry at no cost, and programs that list look at what they list.
      */
     conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
@@ -46,7 +50,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (err)
         fuse_reply_err(req, -err);
     else
-        fuse_reply_attr(req, &st, S_ISREG(st.st_mode) ? TIMEOUT_MESSAGE : TIMEOUT_OTHER);
+        fuse_reply_attr(req, &st, attr_timeout(ino));
 }
 
 /* The quota where the server tells one, in blocks of 1 KiB; else zeroes: unknown. */
@@ -89,7 +93,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .rename = op_rename,
     .open = op_open,
     .read = op_read,
-    .release = op_release,
+    .write = op_write,
     .opendir = op_opendir,
     .readdir = op_readdir,
     .readdirplus = op_readdirplus,

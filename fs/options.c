@@ -34,12 +34,15 @@ const char options_usage[] =
     "    -o fingerprint=sha256:HEX   trust this server certificate only\n"
     "    -o auth=MECHANISM     SASL mechanism, or LOGIN\n"
     "    -o tunnel=COMMAND     speak IMAP with COMMAND instead of a socket\n"
+    "    -o compress=auto|yes|no     compress what travels (auto: not on this machine)\n"
     "    -o names=pretty|uid   how message files are called\n"
     "    -o connections=N      at most (4)\n"
+    "    -o poll=SECONDS       look after folders whose changes nobody tells (60); 0: never\n"
     "    -o timeout=SECONDS    give up when nothing moves (30)\n"
     "    -o trash=no|auto|MAILBOX    where deleted mail goes (no: it is deleted)\n"
     "    -o mark_seen          reading a message marks it as read\n"
     "    -o cache=SIZE         memory for message bodies (32M)\n"
+    "    -o prefetch=SIZE      at most so much is fetched before it is read (8M); 0: nothing\n"
     "    and FUSE's own (allow_other, uid=, gid=, umask=, ...)\n";
 
 enum { KEY_IGNORE, KEY_FOREGROUND };
@@ -69,8 +72,10 @@ static const struct fuse_opt table[] = {
     VALUE("fingerprint=%s", fingerprint),
     VALUE("auth=%s", auth),
     VALUE("tunnel=%s", tunnel),
+    VALUE("compress=%s", compress),
     VALUE("names=%s", names),
     VALUE("connections=%s", connections_text),
+    VALUE("poll=%s", poll_text),
     VALUE("timeout=%s", timeout_text),
     VALUE("trash=%s", trash),
     VALUE("cache=%s", cache_text),
@@ -175,6 +180,11 @@ static int bad(struct buf *why, const char *what)
     return -EINVAL;
 }
 
+static bool is_compress(const char *text)
+{
+    return strcmp(text, "auto") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "no") == 0;
+}
+
 static int check_values(struct options *o, struct buf *why)
 {
     long n;
@@ -182,6 +192,8 @@ static int check_values(struct options *o, struct buf *why)
         o->connections = 0;
     if (o->timeout_text && parse_number(o->timeout_text, 10, 3600, &o->timeout) != 0)
         o->timeout = 0;
+    if (o->poll_text && parse_number(o->poll_text, 10, 86400, &o->poll) != 0)
+        return bad(why, "poll= is a number of seconds, 0 for never");
     if (o->connections < 1)
         return bad(why, "connections= is a number from 1 to 20");
     if (o->timeout < 1)
@@ -189,12 +201,14 @@ static int check_values(struct options *o, struct buf *why)
     if (o->names && strcmp(o->names, "uid") != 0 && strcmp(o->names, "pretty") != 0)
         return bad(why, "names= is pretty or uid");
     o->names_uid = o->names && strcmp(o->names, "uid") == 0;
+    if (o->compress && !is_compress(o->compress))
+        return bad(why, "compress= is auto, yes or no");
     if (o->cache_text && parse_size(o->cache_text, &o->cache) != 0)
         return bad(why, "cache= is a size such as 32M");
-    if (o->prefetch_text && parse_size(o->prefetch_text, &(size_t){0}) != 0)
+    if (o->prefetch_text && parse_size(o->prefetch_text, &o->prefetch) != 0)
         return bad(why, "prefetch= is a size such as 8M");
-    if (o->cache < 4 * LIMIT_WINDOW)
-        o->cache = 4 * LIMIT_WINDOW; /* less would evict what is being read */
+    if (o->cache < 2 * LIMIT_WINDOW)
+        o->cache = 2 * LIMIT_WINDOW; /* less would evict what is being read */
     if (o->passfile && o->passcmd)
         return bad(why, "passfile= and passcmd= exclude each other");
     const struct passwd *pw = o->uid_text ? getpwnam(o->uid_text) : NULL;
@@ -242,8 +256,13 @@ static int check_tls(struct options *o, struct buf *why)
 
 int options_parse(struct options *o, struct fuse_args *args, struct buf *why)
 {
-    *o =
-        (struct options){.connections = 4, .timeout = 30, .cache = 32u << 20, .uid = -1, .gid = -1};
+    *o = (struct options){.connections = 4,
+                          .timeout = 30,
+                          .cache = 32u << 20,
+                          .prefetch = 8u << 20,
+                          .poll = 60,
+                          .uid = -1,
+                          .gid = -1};
     if (fuse_opt_parse(args, o, table, on_argument) != 0)
         return bad(why, "the command line cannot be understood (try imapfs -h)");
     if (o->help || o->version)
@@ -266,7 +285,7 @@ void options_free(struct options *o)
         o->source,     o->mountpoint,       o->passfile,      o->passcmd,  o->tls,
         o->cafile,     o->fingerprint,      o->auth,          o->tunnel,   o->names,
         o->trash,      o->cache_text,       o->prefetch_text, o->uid_text, o->gid_text,
-        o->umask_text, o->connections_text, o->timeout_text};
+        o->umask_text, o->connections_text, o->timeout_text,  o->compress, o->poll_text};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     url_free(&o->url);

@@ -20,14 +20,17 @@ struct options {
     char *tls;                  /* yes, starttls, no; NULL: as the scheme says */
     char *cafile, *fingerprint; /* fingerprint: hex digits only */
     char *auth, *tunnel;
+    char *compress; /* auto, yes, no; NULL: auto */
     char *names;
     bool names_uid;
-    char *connections_text, *timeout_text;
+    char *connections_text, *timeout_text, *poll_text;
     long connections, timeout; /* timeout in seconds */
     char *trash;
     int mark_seen;
     char *cache_text, *prefetch_text;
     size_t cache;
+    size_t prefetch;
+    long poll;
     char *uid_text, *gid_text, *umask_text;
     bool umask_given;
     mode_t umask;

@@ -5,25 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/events.h"
 #include "fs/notify.h"
 #include "fs/request.h"
 #include "fs/status.h"
+#include "fs/store.h"
 
 /* ---- messages ---- */
 
 static void answer_read(void *arg)
 {
-    struct request *r = arg;
-    request_bytes(r, r->out.data, r->out.len);
+    request_slices(arg);
 }
 
 static void read_step(struct request *r)
 {
     struct node n = node_of(r->ino);
+    slices_reset(&r->slices);
     buf_reset(&r->out);
     int err = r->err ? r->err
-                     : account_read(r->fs->account, n.id, n.uid, (uint64_t)r->off, r->size, &r->out,
-                                    &r->w);
+                     : account_read(r->fs->account, n.id, n.uid, (uint64_t)r->off, r->size,
+                                    &r->slices, &r->w);
     if (err == -EINPROGRESS)
         return;
     if (err) {
@@ -39,8 +41,13 @@ static void read_step(struct request *r)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct node n = node_of(ino);
+    (void)fi;
     if (n.kind == NODE_STATUS) {
-        status_read(req, size, off, fi);
+        status_read(req, size, off);
+        return;
+    }
+    if (n.kind == NODE_EVENTS) {
+        events_read(req, size, off);
         return;
     }
     struct request *r = request_new(req, read_step);
@@ -50,34 +57,35 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     request_run(r);
 }
 
-/* ---- opening ---- */
+/* ---- opening and writing ---- */
 
+/* Nothing is kept for an open file, and its bytes never change. ENOSYS tells the kernel so, once
+ * and for all: from then on it neither opens nor releases, which for small messages is most of the
+ * cost of reading them. So what is opened for writing is refused when it is written to. */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct fs *fs = fuse_req_userdata(req);
-    struct node n = node_of(ino);
-    struct msg_info m;
-    if (n.kind == NODE_STATUS) {
-        status_open(req, fi);
-        return;
-    }
-    if (n.kind != NODE_MESSAGE) {
-        fuse_reply_err(req, EISDIR);
-        return;
-    }
-    int err = account_msg(fs->account, n.id, n.uid, &m);
-    if (!err && (fi->flags & O_ACCMODE) != O_RDONLY)
-        err = -EPERM;   /* a message is what was received; it cannot be written to */
-    fi->keep_cache = 1; /* its bytes never change */
-    if (err)
-        fuse_reply_err(req, -err);
+    const struct fs *fs = fuse_req_userdata(req);
+    enum node_kind kind = node_of(ino).kind;
+    fi->keep_cache = kind == NODE_MESSAGE;
+    if (fs->no_open)
+        fuse_reply_err(req, ENOSYS);
+    else if ((fi->flags & O_ACCMODE) != O_RDONLY)
+        fuse_reply_err(req, EPERM);
     else
         fuse_reply_open(req, fi);
 }
 
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* A message is what was received; it cannot be written to. */
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+              struct fuse_file_info *fi)
 {
-    if (node_of(ino).kind == NODE_STATUS)
-        status_release(fuse_req_userdata(req), fi);
-    fuse_reply_err(req, 0);
+    const struct fs *fs = fuse_req_userdata(req);
+    struct node n = node_of(ino);
+    (void)data;
+    (void)size;
+    (void)off;
+    (void)fi;
+    fuse_reply_err(req, EPERM);
+    if (n.kind == NODE_MESSAGE)
+        store_drop(fs->store, n.id, n.uid); /* written through mmap(2), it would stay in memory */
 }

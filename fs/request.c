@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <utlist.h>
 
 #include "imap/clock.h"
@@ -114,6 +115,7 @@ static void request_free(struct request *r)
     free(r->name);
     free(r->name2);
     buf_free(&r->out);
+    slices_free(&r->slices);
     free(r);
 }
 
@@ -188,6 +190,28 @@ void request_bytes(struct request *r, const void *data, size_t len)
     fuse_req_t req = claim(r);
     if (req)
         fuse_reply_buf(req, data, len);
+    request_free(r);
+}
+
+void request_slices(struct request *r)
+{
+    enum { MOST = 256 }; /* writev(2) takes 1024 */
+    const struct slices *s = &r->slices;
+    if (s->n > MOST) {
+        for (size_t i = 0; i < s->n; i++)
+            buf_add(&r->out, s->v[i].blob->data + s->v[i].off, s->v[i].len);
+        request_bytes(r, r->out.data, r->out.len);
+        return;
+    }
+    fuse_req_t req = claim(r);
+    if (req) {
+        struct iovec *iov = mem_alloc((s->n + 1) * sizeof *iov);
+        for (size_t i = 0; i < s->n; i++)
+            iov[i] =
+                (struct iovec){(void *)(uintptr_t)(s->v[i].blob->data + s->v[i].off), s->v[i].len};
+        fuse_reply_iov(req, iov, (int)s->n);
+        free(iov);
+    }
     request_free(r);
 }
 

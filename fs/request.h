@@ -30,6 +30,7 @@ struct request {
     void *opened; /* freed when there is nobody left to give it to */
     bool plus;
     struct buf out;
+    struct slices slices;
     struct msg_info msg; /* a message that was found on the way */
     uint32_t id;         /* a folder that was */
     unsigned which;      /* the step's own */
@@ -62,6 +63,7 @@ void request_entry(struct request *r, const struct fuse_entry_param *e);
 void request_attr(struct request *r, const struct stat *st, double timeout);
 void request_open(struct request *r);
 void request_bytes(struct request *r, const void *data, size_t len);
+void request_slices(struct request *r); /* r->slices */
 void request_xattr_size(struct request *r, size_t size);
 void request_statfs(struct request *r, const struct statvfs *st);
 

@@ -1,13 +1,14 @@
 #include "fs/status.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "fs/notify.h"
 #include "fs/request.h"
+#include "fs/store.h"
+#include "imap/clock.h"
 #include "imap/log.h"
 #include "imap/mem.h"
 
@@ -18,6 +19,7 @@ static void compose(struct fs *fs, struct buf *out)
              requests_pending(fs->requests));
     account_status(fs->account, out);
     notifier_status(fs->notifier, out);
+    store_status(fs->store, out);
     struct buf last = {0};
     log_last(&last);
     buf_addf(out, "last error: %s\n", last.len ? buf_str(&last) : "none");
@@ -36,40 +38,66 @@ static void compose_clean(struct fs *fs, struct buf *out)
     buf_free(&raw);
 }
 
-/* An open status file. */
 struct status {
-    size_t len;
-    char text[];
+    pthread_mutex_t lock;
+    struct buf text;
+    struct timespec made;
+    int64_t made_at; /* clock_ms(); 0: never */
 };
 
-void status_open(fuse_req_t req, struct fuse_file_info *fi)
+enum { STALE = 1000 }; /* ms */
+
+struct status *status_new(void)
 {
-    struct fs *fs = fuse_req_userdata(req);
-    if ((fi->flags & O_ACCMODE) != O_RDONLY) {
-        fuse_reply_err(req, EACCES);
+    struct status *s = mem_zalloc(sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
+    return s;
+}
+
+void status_free(struct status *s)
+{
+    if (!s)
         return;
-    }
+    buf_free(&s->text);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void status_refresh(struct fs *fs)
+{
     struct buf text = {0};
     compose_clean(fs, &text);
-    struct status *s = opened_new(fs->requests, sizeof *s + text.len);
-    s->len = text.len;
-    memcpy(s->text, buf_str(&text), text.len);
-    buf_free(&text);
-    fi->fh = (uintptr_t)s;
-    fi->direct_io = 1; /* its size is not known before it is opened */
-    if (fuse_reply_open(req, fi) != 0)
-        status_release(fs, fi);
+    struct status *s = fs->status;
+    pthread_mutex_lock(&s->lock);
+    buf_free(&s->text);
+    s->text = text;
+    /* A new time even for a text of the same length: by it the kernel knows to read again. */
+    clock_gettime(CLOCK_REALTIME, &s->made);
+    s->made_at = clock_ms();
+    pthread_mutex_unlock(&s->lock);
 }
 
-void status_read(fuse_req_t req, size_t size, off_t off, const struct fuse_file_info *fi)
+void status_stat(struct fs *fs, struct stat *st)
 {
-    const struct status *s = (const struct status *)(uintptr_t)fi->fh;
-    size_t at = (size_t)off < s->len ? (size_t)off : s->len;
-    size_t n = s->len - at < size ? s->len - at : size;
-    fuse_reply_buf(req, s->text + at, n);
+    struct status *s = fs->status;
+    pthread_mutex_lock(&s->lock);
+    bool stale = !s->made_at || clock_ms() - s->made_at > STALE;
+    pthread_mutex_unlock(&s->lock);
+    if (stale)
+        status_refresh(fs);
+    pthread_mutex_lock(&s->lock);
+    st->st_size = (off_t)s->text.len;
+    st->st_mtim = st->st_ctim = st->st_atim = s->made;
+    pthread_mutex_unlock(&s->lock);
 }
 
-void status_release(const struct fs *fs, const struct fuse_file_info *fi)
+void status_read(fuse_req_t req, size_t size, off_t off)
 {
-    opened_free(fs->requests, (void *)(uintptr_t)fi->fh);
+    struct fs *fs = fuse_req_userdata(req);
+    struct status *s = fs->status;
+    pthread_mutex_lock(&s->lock);
+    size_t at = (size_t)off < s->text.len ? (size_t)off : s->text.len;
+    size_t n = s->text.len - at < size ? s->text.len - at : size;
+    fuse_reply_buf(req, n ? s->text.data + at : NULL, n);
+    pthread_mutex_unlock(&s->lock);
 }

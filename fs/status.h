@@ -1,11 +1,22 @@
-/* .imapfs/status: what the mount is doing, made anew each time the file is opened. */
+/* .imapfs/status: what the mount is doing. A kernel that does without open and close asks for a
+ * size before it reads, so the text is kept as it was when the name was last looked up, which is
+ * when the file is opened. */
 #ifndef FS_STATUS_H
 #define FS_STATUS_H
 
 #include "fs/fs.h"
 
-void status_open(fuse_req_t req, struct fuse_file_info *fi);
-void status_read(fuse_req_t req, size_t size, off_t off, const struct fuse_file_info *fi);
-void status_release(const struct fs *fs, const struct fuse_file_info *fi);
+struct status;
+
+struct status *status_new(void);
+void status_free(struct status *s);
+
+/* Makes the text anew. */
+void status_refresh(struct fs *fs);
+
+/* Its length and when it was made; makes it anew when that is long ago. */
+void status_stat(struct fs *fs, struct stat *st);
+
+void status_read(fuse_req_t req, size_t size, off_t off);
 
 #endif
