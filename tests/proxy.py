@@ -103,6 +103,7 @@ class Proxy:
         self.bytes = {UP: 0, DOWN: 0}
         self.accepted = 0
         self.commands: list[str] = []  # complete commands, "TAG NAME ARGUMENTS"
+        self.writes: list[bytes] = []  # ... and what came of them at once, with record=True
         self._record = record
         self._links: set[_Link] = set()
         self._cut_after: dict[str, Optional[int]] = {UP: None, DOWN: None}
@@ -149,6 +150,7 @@ class Proxy:
     def reset_counters(self) -> None:
         self.bytes = {UP: 0, DOWN: 0}
         self.commands.clear()
+        self.writes.clear()
 
     def stall(self) -> None:
         """Nothing moves any more in either direction, as when a cable is pulled."""
@@ -321,6 +323,7 @@ class Proxy:
 
     async def _forward_commands(self, link: _Link, data: bytes,
                                 writer: asyncio.StreamWriter) -> None:
+        self.writes.append(data)
         for piece, first, done in link.commands.feed(data):
             for hook in list(self._hooks) if first else []:
                 if not hook[0].search(first):

@@ -132,6 +132,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=why))
 
 
+FIGURES: list[str] = []  # what a test wants printed when all are over, passed or not
+
+
+@pytest.fixture
+def figures() -> Callable[[str], None]:
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for text in FIGURES:
+        terminalreporter.section('figures')
+        terminalreporter.write_line(text)
+
+
 def pytest_unconfigure() -> None:
     for live in list(mounting.LIVE):
         live.end()

@@ -164,6 +164,7 @@ def settled(account, mail, worked, source, target):
         assert there == 1 and not visible
     else:
         assert here == 1 and visible, 'said that it failed, and moved it'
+    assert there <= 1, 'copied twice'
     assert eventually(lambda: len(mail.names('INBOX'))) == (4 if worked else 5)
     assert wait_until(lambda: source.exists() == (not worked), 20 * SLOW)
     if worked:
@@ -193,6 +194,7 @@ def test_cut_in_the_middle_of_a_move(make_server, make_account, make_proxy, make
     except OSError:
         worked = False
     assert not proxy.cut_at_pending(), f'{command} was never sent'
+    assert worked or command != 'UID COPY', 'the copy could have been looked for'
     settled(account, mail, worked, source, target)
 
 
