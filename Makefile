@@ -23,7 +23,7 @@ else
 $(error SAN is asan or tsan, not '$(SAN)')
 endif
 
-PKGS     := fuse3 openssl gmime-3.0 libgsasl
+PKGS     := fuse3 openssl gmime-3.0 libgsasl zlib
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
@@ -69,6 +69,8 @@ help:
 	@echo 'make deps       install what is missing     make demo-stop   take the demo down'
 	@echo 'make check      build and run every test    make lint        format, clang-tidy, layering'
 	@echo 'make fuzz       fuzz for FUZZ_SECONDS each  make install     PREFIX=/usr/local DESTDIR='
+	@echo 'make torture    break line, server and mailbox at every byte, for an hour'
+	@echo 'make bench      measure, beside yardsticks  make bench-quick a tenth of it, in two minutes'
 
 deps:
 	scripts/deps
@@ -105,8 +107,18 @@ fuzz: $(FUZZ:%=build/fuzz/%)
 	    build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
 	        build/fuzz/new/$$t tests/fuzz/corpus/$$t || exit 1; done
 
+# The fault campaign in full; a minute of it is among the tests. TORTURE='--seed 1 --only cut' and such.
+torture: deps all
+	PYTHONDONTWRITEBYTECODE=1 IMAPFS=$(B)/imapfs IMAPFS_SLOW=$(if $(SAN),3,1) \
+	    $(if $(SAN),setarch $$(uname -m) -R) $(PYTHON) tests/torture.py $(or $(TORTURE),--full --seconds 600)
+
 lint:
 	scripts/lint
+
+# Measured is what a user would install: the plain build, whatever SAN says.
+bench bench-quick: deps
+	$(MAKE) SAN= all
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench.py $(if $(filter bench-quick,$@),--quick) $(BENCH)
 
 # ---- the demo and installation -------------------------------------------------------------------
 
@@ -124,5 +136,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all help deps check check-built unit replay fuzz lint demo demo-stop install clean
+.PHONY: all help deps check check-built unit replay fuzz torture lint bench bench-quick demo demo-stop install clean
 .SECONDARY:
