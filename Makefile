@@ -31,7 +31,10 @@ CFLAGS   ?= $(OPT)
 HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DFUSE_USE_VERSION=312 -DIMAPFS_VERSION='"$(VERSION)"' -I. \
              -pthread $(WARN) $(if $(WERROR),-Werror) $(CFLAGS) $(HARDEN) $(SANFLAGS) $(PKG_CFLAGS) $(CPPFLAGS)
-ALL_LIBS   = -pthread $(SANFLAGS) $(LDFLAGS) $(PKG_LIBS)
+# pthread_cancel(), which libfuse ends its threads with, loads libgcc_s when it is first called, and
+# ends the process if that fails, which it does when descriptors have run out. So it is there before.
+GCC_S    := -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
+ALL_LIBS   = -pthread $(SANFLAGS) $(LDFLAGS) $(PKG_LIBS) $(GCC_S)
 
 SRC      := $(sort $(wildcard imap/*.c cache/*.c fs/*.c))
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)

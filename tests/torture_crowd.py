@@ -276,8 +276,11 @@ class Crowd:
         self.figures = campaign.figures
         self.user = 'crowd'
         # In maildirs Dovecot waits a minute and more for its own locks when a mailbox is renamed
-        # under those who have it open, and nobody gets an answer.
-        self.server = campaign.server([self.user], mail_location='sdbox:~/sdbox')
+        # under those who have it open, and nobody gets an answer. And when the log of its index of
+        # mailboxes is rotated among so many, some of its sessions go on with the old one ("duplicate
+        # transaction log sequence") and LIST what is gone from then on: no rotation.
+        self.server = campaign.server([self.user], mail_location='sdbox:~/sdbox', extra=(
+            'mail_index_log_rotate_min_size = 1 G\nmail_index_log_rotate_max_size = 2 G\n'))
         self.rng = random.Random(f'{campaign.seed} crowd {what}')
         self.mint = Mint(99, self.rng)
         self.ledger = Ledger()
@@ -405,8 +408,9 @@ class Crowd:
                 break
             time.sleep(0.2)
         if code or set(names) != set(there):
-            caller.problem(f'{self.what}: mount and server disagree: '
-                           f'{sorted(set(names or ()) ^ set(there))}')
+            caller.problem(f'{self.what}: folders only on the mount '
+                           f'{sorted(set(names or ()) - set(there))}, only on the server '
+                           f'{sorted(set(there) - set(names or ()))}')
             return
         compared = 0
         for folder, rows in server.items():

@@ -269,13 +269,23 @@ def test_unmount_while_it_waits(mini, mount_mini):
 # ---- the daemon's own limits ---------------------------------------------------------------------
 
 
+def test_unmount_without_descriptors(mini, serve, start_mount, tmp_path):
+    """Threads are cancelled at the end, and nothing may have to be loaded for that by then."""
+    serve(mini)
+    passfile = write_password(tmp_path / 'password', mini.users['alice'])
+    mail = start_mount(f'imap://alice@127.0.0.1:{mini.port}', [f'passfile={passfile}', 'tls=no'])
+    limits = resource.prlimit(mail.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(mail.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    assert mail.unmount() == 0
+
+
 @pytest.mark.parametrize('host', ['127.0.0.1', 'localhost'])
 def test_no_descriptors_left(mini, serve, start_mount, tmp_path, host):
     """A clear error and no hang; everything works again when there are descriptors again."""
     serve(mini)
     passfile = write_password(tmp_path / 'password', mini.users['alice'])
     mail = start_mount(f'imap://alice@{host}:{mini.port}',
-                       [f'passfile={passfile}', 'tls=no', 'names=uid', 'timeout=5'])
+                       [f'passfile={passfile}', 'tls=no', 'names=uid', 'timeout=5', 'prefetch=0'])
     assert not read_all(mail, [1, 2])
     limits = resource.prlimit(mail.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(mail.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
