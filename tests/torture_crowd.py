@@ -276,9 +276,8 @@ class Crowd:
         self.figures = campaign.figures
         self.user = 'crowd'
         # In maildirs Dovecot waits a minute and more for its own locks when a mailbox is renamed
-        # under those who have it open, and nobody gets an answer. And when the log of its index of
-        # mailboxes is rotated among so many, some of its sessions go on with the old one ("duplicate
-        # transaction log sequence") and LIST what is gone from then on: no rotation.
+        # under those who have it open, and nobody gets an answer. Rotation of its index logs among so
+        # many is a thing that it gets wrong (see confused()): as little of that as can be.
         self.server = campaign.server([self.user], mail_location='sdbox:~/sdbox', extra=(
             'mail_index_log_rotate_min_size = 1 G\nmail_index_log_rotate_max_size = 2 G\n'))
         self.rng = random.Random(f'{campaign.seed} crowd {what}')
@@ -363,7 +362,17 @@ class Crowd:
 
     # -- what became of it --
 
+    def confused(self) -> bool:
+        """Has Dovecot lost its own index of mailboxes? Sessions that it had then LIST from the old one,
+        what is gone and not what is new, for as long as they live; only new sessions tell the truth."""
+        return bool(re.search('duplicate transaction log sequence|Corrupted mailbox list index',
+                              self.server.log()))
+
     def judge(self) -> None:
+        if self.confused():
+            self.figures.add('times that Dovecot needed new sessions to LIST what it has')
+            self.broken = True
+            self.line.drop()
         time.sleep(SETTLED)
         now = Eye(self.server, self.user)
         server, folders = now.snapshot(bodies=True), now.folders()
