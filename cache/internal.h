@@ -135,6 +135,7 @@ struct account {
     int64_t tree_at;       /* when the last LIST that was used began; 0: never */
     struct waiter *tree_waiters;
     struct waiter *orphans; /* waited for a folder that is gone */
+    struct op *doubted;     /* steps of a sync that were refused, until LIST has told; by `next` */
 
     /* See watch.c. */
     pthread_t watcher;
@@ -189,6 +190,10 @@ void tree_free(struct account *a);
 /* Begins a LIST unless one newer than `since` was used. */
 void tree_refresh(struct account *a, int64_t since);
 
+/* Sees to it that a LIST is asked for after now; with its answer every account.doubted is handed to
+ * sync_refused(). */
+void tree_doubt(struct account *a);
+
 /* Inserts a folder that was just created as `wire` below `parent`. */
 struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);
 void tree_remove(struct account *a, struct folder *f);
@@ -233,6 +238,10 @@ void folder_reset(struct account *a, struct folder *f);
 /* The server had nothing to say of this message: finds out whether it is gone, and wakes the
  * waiters then. */
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters);
+
+/* Ends a sync whose step was refused, now that LIST has told whether the mailbox is there. Takes the
+ * account's lock. */
+void sync_refused(struct account *a, struct op *op);
 
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
                  const struct fetch_row *row);

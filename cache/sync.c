@@ -143,8 +143,9 @@ uint32_t folder_keyword(struct folder *f, struct str name)
     return 0;
 }
 
+/* `is_new`: what makes it known came in the same row, and is told of by the caller. */
 static void take_flags(struct account *a, struct folder *f, struct msg *m,
-                       const struct fetch_row *row)
+                       const struct fetch_row *row, bool is_new)
 {
     uint32_t flags = row->flags;
     for (const struct arg *k = row->flag_list; k; k = k->next)
@@ -155,9 +156,13 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
     m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
     if (was_visible && !msg_visible(m))
         say_gone(a, f, m);
-    else if (!was_visible && msg_visible(m))
+    if (!was_visible && msg_visible(m)) {
         f->version++;
-    else if (msg_visible(m) && before & MSG_NAMED && (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
+        if (before & MSG_NAMED && !is_new)
+            folder_event(a, f, m, EVENT_NEW); /* rescued from deletion */
+    }
+    if (was_visible && msg_visible(m) && before & MSG_NAMED &&
+        (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
         folder_event(a, f, m, EVENT_FLAGS);
     if (msg_visible(m) && f->own_deleted.n)
         uidset_remove(&f->own_deleted, m->uid); /* someone rescued it: it is mail again */
@@ -201,7 +206,7 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
         is_new = true;
     }
     if (row->has & FETCH_FLAGS)
-        take_flags(a, f, m, row);
+        take_flags(a, f, m, row, is_new);
     if (is_new && msg_visible(m))
         folder_event(a, f, m, EVENT_NEW);
     if (meta && f->loading)
@@ -323,7 +328,8 @@ static struct folder *step_folder(struct account *a, const struct op *op)
     return f && f->syncing ? f : NULL;
 }
 
-static void step_done(struct account *a, struct op *op, struct folder *f)
+/* For the account's lock; returns without it. */
+static void step_end(struct account *a, struct op *op, struct folder *f)
 {
     struct waiter *woken = NULL;
     int err = op->err;
@@ -336,6 +342,26 @@ static void step_done(struct account *a, struct op *op, struct folder *f)
     account_unlock(a);
     wake_all(woken, err);
     op_free(op);
+}
+
+/* Refused, perhaps because the mailbox is not there any more: whoever waits hears what LIST says of
+ * it, and of the refusal only if it is there. */
+static void step_done(struct account *a, struct op *op, struct folder *f)
+{
+    if (f && (op->err == -EIO || op->err == -ENOENT) && (f->sync_waiters || f->row_waiters)) {
+        op->next = a->doubted;
+        a->doubted = op;
+        tree_doubt(a);
+        account_unlock(a);
+    } else {
+        step_end(a, op, f);
+    }
+}
+
+void sync_refused(struct account *a, struct op *op)
+{
+    account_lock(a);
+    step_end(a, op, step_folder(a, op));
 }
 
 static void on_new_done(struct op *op)
@@ -557,7 +583,7 @@ static void on_look_done(struct op *op)
         f->patient = false;
     if (f && op->patient && op->err)
         f->dirty = f->sync_dirty = 0;
-    if (op->err == -EIO || op->err == -ENOENT) {
+    if (op->patient && (op->err == -EIO || op->err == -ENOENT)) {
         a->tree_due = true; /* perhaps the mailbox is gone */
         pthread_cond_signal(&a->watch_cond);
     }

@@ -328,6 +328,7 @@ static void on_list_done(struct op *op)
     struct listing *l = op->ctx;
     struct account *a = l->a;
     struct waiter *woken = NULL, *orphans = NULL;
+    struct op *doubted = NULL;
     account_lock(a);
     a->listing = false;
     if (a->tree_due)
@@ -343,10 +344,18 @@ static void on_list_done(struct op *op)
             apply_listing(a, l);
         woken = waiters_take(&a->tree_waiters);
         orphans = waiters_take(&a->orphans);
+        doubted = a->doubted;
+        a->doubted = NULL;
     }
     account_unlock(a);
     wake_all(woken, op->err);
     wake_all(orphans, 0);
+    while (doubted) {
+        struct op *next = doubted->next;
+        doubted->next = NULL;
+        sync_refused(a, doubted);
+        doubted = next;
+    }
     listing_free(l);
     op_free(op);
 }
@@ -371,6 +380,13 @@ void tree_refresh(struct account *a, int64_t since)
         ask_listing(a);
     else if (a->listing)
         a->tree_due = true; /* it may be from before what is to be seen */
+}
+
+void tree_doubt(struct account *a)
+{
+    a->tree_changes++; /* what is underway may be from before, and is asked for again */
+    if (!a->listing)
+        ask_listing(a);
 }
 
 int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)

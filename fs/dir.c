@@ -218,6 +218,10 @@ static void readdir_step(struct request *r)
         add_control(r);
     if (err == -EINPROGRESS)
         return;
+    /* Removed or renamed while it is open: what any file system says of that. */
+    struct folder_info info;
+    if (err && n.kind == NODE_FOLDER && account_folder(r->fs->account, n.id, &info) != 0)
+        err = -ENOENT;
     /* An error is reported only when there is nothing to report before it. */
     if (err && !r->out.len)
         request_err(r, err);

@@ -188,6 +188,12 @@ def test_everything_in_one_folder(live):
     other.uid('STORE', '1', '-FLAGS', '(\\Flagged $Later)')
     shows(lambda: flags(mail / 'INBOX/1.eml') == {'Sprout'})
     assert told(mail, event='new') == [7, 8] and sorted(told(mail, event='expunged')) == [2, 3]
+    # Thought better of: what is \\Deleted is not listed, and is again when that is taken back.
+    other.uid('STORE', '5', '+FLAGS', '(\\Deleted)')
+    shows(lambda: not os.path.exists(mail / 'INBOX/5.eml') and 5 in told(mail, event='expunged'))
+    other.uid('STORE', '5', '-FLAGS', '(\\Deleted)')
+    shows(lambda: told(mail, event='new') == [7, 8, 5], lambda: events(mail))
+    assert os.path.exists(mail / 'INBOX/5.eml')
 
 
 @flavours('NOTIFY', 'IDLE', 'IDLE-no-CONDSTORE')
@@ -257,6 +263,33 @@ def test_folders(live):
     live.listed('New')
     account.fill('New', [message(2)])
     shows(lambda: told(mail, folder='New', event='new') == [2])
+
+
+@flavours('poll')
+@pytest.mark.parametrize('loaded', [False, True])
+def test_folder_gone_before_anybody_told(live, loaded):
+    """The name is known, the mailbox is not there any more: that is ENOENT, and no I/O error."""
+    for folder in ('One', 'Two'):
+        live.account.fill(folder, messages.messages(2))
+    mail = live.mount()
+    assert {'One', 'Two'} <= set(os.listdir(mail.path))
+    if loaded:
+        assert mail.names('One') == mail.names('Two') == ['1.eml', '2.eml']
+    other = live.account.client()
+    other.rename('One', 'Else')
+    other.delete('Two')
+    for folder in ('One', 'Two'):
+        def gone():
+            try:  # what was just listed may be shown for a second
+                mail.names(folder)
+            except FileNotFoundError:
+                return True
+            return False
+
+        shows(gone)
+        with refused(errno.ENOENT):
+            os.stat(mail / folder)
+    assert mail.names('Else') == ['1.eml', '2.eml']
 
 
 @flavours('NOTIFY', 'IDLE')
