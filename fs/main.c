@@ -142,7 +142,7 @@ static void on_msg_gone(void *ctx, const struct msg_info *m)
     struct fs *fs = ctx;
     char name[256];
     message_name(fs, m, name);
-    notify_entry(fs->notifier, ino_folder(m->folder), name);
+    notify_gone(fs->notifier, ino_folder(m->folder), name, ino_message(m->gen, m->uid));
 }
 
 static void on_msg_bytes(void *ctx, uint32_t gen, uint32_t uid, struct blob *bytes)

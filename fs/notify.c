@@ -11,7 +11,8 @@
 
 struct item {
     struct item *prev, *next;
-    fuse_ino_t ino; /* of the parent, when there is a name */
+    fuse_ino_t ino;   /* of the parent, when there is a name */
+    fuse_ino_t child; /* that the name no longer means; 0: whatever it means */
     void (*then)(void *);
     void *arg;
     char name[]; /* empty: attributes of ino */
@@ -41,6 +42,8 @@ static void tell(struct notifier *n, const struct item *it)
     /* The answer is of no interest: the kernel may never have heard of it. */
     if (it->then)
         it->then(it->arg);
+    else if (it->child)
+        fuse_lowlevel_notify_delete(n->se, it->ino, it->child, it->name, strlen(it->name));
     else if (it->name[0])
         fuse_lowlevel_notify_inval_entry(n->se, it->ino, it->name, strlen(it->name));
     else
@@ -113,25 +116,28 @@ void notifier_free(struct notifier *n)
     free(n);
 }
 
-static void put_locked(struct notifier *n, fuse_ino_t ino, const char *name, void (*then)(void *),
-                       void *arg)
+static struct item *put_locked(struct notifier *n, fuse_ino_t ino, const char *name)
 {
     size_t len = strlen(name) + 1;
     struct item *it = mem_zalloc(sizeof *it + len);
     it->ino = ino;
-    it->then = then;
-    it->arg = arg;
     memcpy(it->name, name, len);
     DL_APPEND(n->queue, it);
     pthread_cond_signal(&n->cond);
+    return it;
+}
+
+void notify_gone(struct notifier *n, fuse_ino_t parent, const char *name, fuse_ino_t child)
+{
+    pthread_mutex_lock(&n->lock);
+    if (n->running)
+        put_locked(n, parent, name)->child = child;
+    pthread_mutex_unlock(&n->lock);
 }
 
 void notify_entry(struct notifier *n, fuse_ino_t parent, const char *name)
 {
-    pthread_mutex_lock(&n->lock);
-    if (n->running)
-        put_locked(n, parent, name, NULL, NULL);
-    pthread_mutex_unlock(&n->lock);
+    notify_gone(n, parent, name, 0);
 }
 
 void notify_attr(struct notifier *n, fuse_ino_t ino)
@@ -143,8 +149,11 @@ bool notify_then(struct notifier *n, void (*then)(void *), void *arg)
 {
     pthread_mutex_lock(&n->lock);
     bool queued = n->running && (n->queue || n->busy);
-    if (queued)
-        put_locked(n, 0, "", then, arg);
+    if (queued) {
+        struct item *it = put_locked(n, 0, "");
+        it->then = then;
+        it->arg = arg;
+    }
     pthread_mutex_unlock(&n->lock);
     return queued;
 }

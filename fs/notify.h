@@ -25,6 +25,10 @@ void notifier_free(struct notifier *n);
 /* The name `name` in the directory `parent` may mean something else, or nothing, by now. */
 void notify_entry(struct notifier *n, fuse_ino_t parent, const char *name);
 
+/* The file `child` is no longer there under that name: as notify_entry(), and inotify(7) tells
+ * those who watch the file itself. */
+void notify_gone(struct notifier *n, fuse_ino_t parent, const char *name, fuse_ino_t child);
+
 /* The attributes of `ino` changed, not its bytes. */
 void notify_attr(struct notifier *n, fuse_ino_t ino);
 
