@@ -391,9 +391,15 @@ class Script:
         path = self.mount / name
         call = {'mkdir': (os.mkdir, path), 'rmdir': (os.rmdir, path),
                 'rename': (os.rename, path, self.mount / to)}[what]
-        code, _ = self.caller.call(f'{what} {name} {to}'.rstrip(), *call, legal=self.doubt)
+        # Dovecot, when slow, now and then makes a mailbox and then finds that it exists already.
+        legal = self.doubt | ({errno.EEXIST} if what == 'mkdir' else set())
+        code, _ = self.caller.call(f'{what} {name} {to}'.rstrip(), *call, legal=legal)
         if what == 'mkdir':
             self.folders[name] = not code
+            if code == errno.EEXIST:
+                self.figures.add('mkdir of what Dovecot said exists already')
+                if f'{name}: CREATE refused by the server' not in self.mount.log():
+                    self.caller.problem(f'mkdir {name}: EEXIST, and the server has not said so')
         elif what == 'rename':
             if code:
                 self.folders[name] = self.folders[to] = False
