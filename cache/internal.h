@@ -35,7 +35,8 @@ struct folder {
     char delim; /* 0: NIL */
     bool noselect;
     bool noinferiors;
-    bool seen; /* in the LIST being applied */
+    bool seen;    /* in the LIST being applied */
+    bool missing; /* in the one before */
     char special_use[32];
 
     struct msgtable msgs;
@@ -239,8 +240,8 @@ void folder_reset(struct account *a, struct folder *f);
  * waiters then. */
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters);
 
-/* Ends a sync whose step was refused, now that LIST has told whether the mailbox is there. Takes the
- * account's lock. */
+/* Ends a sync whose step was refused, now that LIST has told whether the mailbox is there. Takes
+ * the account's lock. */
 void sync_refused(struct account *a, struct op *op);
 
 void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,

@@ -201,6 +201,7 @@ struct folder *tree_insert(struct account *a, struct folder *parent, const char 
 
 struct listing {
     struct account *a;
+    bool confirms;    /* what the one before left out */
     uint64_t changes; /* account.tree_changes when it was asked for */
     int64_t began;
     size_t n, cap;
@@ -273,15 +274,25 @@ static struct folder *plant(struct account *a, const char *wire, char delim)
     return f;
 }
 
-static void sweep(struct account *a, struct folder *parent)
+/* What a LIST leaves out is gone only if the next one leaves it out, too: Dovecot 2.3, while
+ * another mailbox is being renamed, now and then LISTs little of what there is. Returns whether to
+ * ask. */
+static bool sweep(struct account *a, struct folder *parent)
 {
     struct folder *f, *tmp;
+    bool ask = false;
     DL_FOREACH_SAFE (parent->children, f, tmp) {
-        if (f->seen)
-            sweep(a, f);
-        else
+        if (f->seen) {
+            ask |= sweep(a, f);
+        } else if (f->missing) {
             tree_remove(a, f);
+            continue;
+        } else {
+            ask = true;
+        }
+        f->missing = !f->seen;
     }
+    return ask;
 }
 
 static unsigned levels(const char *wire, char delim)
@@ -292,7 +303,8 @@ static unsigned levels(const char *wire, char delim)
     return n;
 }
 
-static void apply_listing(struct account *a, const struct listing *l)
+/* Returns whether another LIST must confirm what this one left out. */
+static bool apply_listing(struct account *a, const struct listing *l)
 {
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
         f->seen = false;
@@ -309,8 +321,8 @@ static void apply_listing(struct account *a, const struct listing *l)
         if (row->delim)
             a->root->delim = row->delim;
     }
-    sweep(a, a->root);
     a->tree_at = l->began;
+    return sweep(a, a->root);
 }
 
 static void listing_free(struct listing *l)
@@ -321,7 +333,7 @@ static void listing_free(struct listing *l)
     free(l);
 }
 
-static void ask_listing(struct account *a);
+static void ask_listing(struct account *a, bool confirms);
 
 static void on_list_done(struct op *op)
 {
@@ -338,10 +350,10 @@ static void on_list_done(struct op *op)
         op->err = -EIO;
     }
     if (!op->err && l->changes != a->tree_changes) {
-        ask_listing(a); /* it may be from before our own change: ask again */
+        ask_listing(a, l->confirms); /* it may be from before our own change: ask again */
+    } else if (!op->err && apply_listing(a, l) && !l->confirms) {
+        ask_listing(a, true);
     } else {
-        if (!op->err)
-            apply_listing(a, l);
         woken = waiters_take(&a->tree_waiters);
         orphans = waiters_take(&a->orphans);
         doubted = a->doubted;
@@ -360,10 +372,11 @@ static void on_list_done(struct op *op)
     op_free(op);
 }
 
-static void ask_listing(struct account *a)
+static void ask_listing(struct account *a, bool confirms)
 {
     struct listing *l = mem_zalloc(sizeof *l);
     l->a = a;
+    l->confirms = confirms;
     l->changes = a->tree_changes;
     l->began = clock_ms();
     struct op *op = op_new(OP_LIST, NULL, 0);
@@ -377,7 +390,7 @@ static void ask_listing(struct account *a)
 void tree_refresh(struct account *a, int64_t since)
 {
     if (!a->listing && a->tree_at < since)
-        ask_listing(a);
+        ask_listing(a, false);
     else if (a->listing)
         a->tree_due = true; /* it may be from before what is to be seen */
 }
@@ -386,7 +399,7 @@ void tree_doubt(struct account *a)
 {
     a->tree_changes++; /* what is underway may be from before, and is asked for again */
     if (!a->listing)
-        ask_listing(a);
+        ask_listing(a, false);
 }
 
 int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
@@ -396,7 +409,7 @@ int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
     if (!fresh) {
         waiter_add(&a->tree_waiters, w);
         if (!a->listing)
-            ask_listing(a);
+            ask_listing(a, false);
     }
     account_unlock(a);
     return fresh ? 0 : -EINPROGRESS;

@@ -138,6 +138,7 @@ struct conn {
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */
+    int64_t tried_at; /* when it was last told to connect */
     int64_t up_since;
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */

@@ -408,8 +408,10 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
         else
             failed = reconnect_doomed_locked(p, c);
     }
-    if (advice == POOL_CONNECT)
+    if (advice == POOL_CONNECT) {
         c->status = CONN_CONNECTING;
+        c->tried_at = clock_ms();
+    }
     c->wanted = c->warm = false;
     pthread_mutex_unlock(&p->lock);
     fail_list(failed, lost_errno(err));

@@ -20,7 +20,7 @@ struct pool {
     int first_err;    /* like this, */
     struct buf why;   /* because of this */
     int down_err;     /* why the last attempt to connect failed, or 0 */
-    bool unasked;     /* it was made although nobody waited */
+    bool unasked;     /* nobody had asked for it when it began */
     char down_why[300];
     int64_t down_since;   /* since when no connection is up; 0: one is */
     int64_t pause;        /* after the last failed attempt, ms; 0: the last one succeeded */

@@ -49,11 +49,11 @@ static int64_t next_attempt_locked(const struct pool *p, const struct conn *c)
     return c->retry_at > p->denied_until ? c->retry_at : p->denied_until;
 }
 
-/* Does someone wait? */
-static bool asked_locked(const struct pool *p)
+/* Does someone wait, since before `when`? */
+static bool asked_locked(const struct pool *p, int64_t when)
 {
     for (const struct op *op = p->queue; op; op = op->next)
-        if (!op->patient)
+        if (!op->patient && op->submitted <= when)
             return true;
     return false;
 }
@@ -62,7 +62,7 @@ static bool asked_locked(const struct pool *p)
 bool reconnect_usable_locked(const struct pool *p, const struct conn *c)
 {
     /* Who asks for the first time since it failed is not answered with that, but gets his own. */
-    int64_t next = p->unasked && asked_locked(p) ? p->denied_until : next_attempt_locked(p, c);
+    int64_t next = p->unasked && asked_locked(p, INT64_MAX) ? p->denied_until : next_attempt_locked(p, c);
     return c->status != CONN_DOWN || (clock_ms() >= next && (p->trusted || !connecting_locked(p)));
 }
 
@@ -89,7 +89,8 @@ struct op *reconnect_doomed_locked(struct pool *p, const struct conn *c)
 {
     if (reconnect_others_up_locked(p, c) || !p->down_err)
         return NULL;
-    if (p->down_err == -EBUSY || reconnect_others_alive_locked(p, c))
+    bool tries_anew = p->unasked && p->denied_until <= clock_ms();
+    if (p->down_err == -EBUSY || tries_anew || reconnect_others_alive_locked(p, c))
         return sched_expired_locked(p);
     return sched_hopeless_locked(p);
 }
@@ -138,7 +139,7 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
     c->status = CONN_DOWN;
     note_down_locked(p, c, why);
     p->down_err = err;
-    p->unasked = !asked_locked(p);
+    p->unasked = !asked_locked(p, c->tried_at);
     p->trusted = false;
     /* With another one up nothing is urgent: the server may allow no more. */
     bool spare = reconnect_others_up_locked(p, c);

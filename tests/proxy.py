@@ -106,6 +106,7 @@ class Proxy:
         self.writes: list[bytes] = []  # ... and what came of them at once, with record=True
         self._record = record
         self._links: set[_Link] = set()
+        self._cuts = 0
         self._cut_after: dict[str, Optional[int]] = {UP: None, DOWN: None}
         self._hooks: list[tuple[re.Pattern[str], str]] = []
         self._loop = asyncio.new_event_loop()
@@ -161,7 +162,11 @@ class Proxy:
 
     def cut(self, reset: bool = True) -> None:
         """Ends every connection now."""
-        self._soon(lambda: [link.cut(reset) for link in list(self._links)])
+        def all_of_them() -> None:
+            self._cuts += 1
+            for link in list(self._links):
+                link.cut(reset)
+        self._soon(all_of_them)
 
     def cut_after(self, direction: str, count: int) -> None:
         """Ends the connection that carries the count-th byte from now on, after that byte. Once."""
@@ -242,9 +247,14 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        cuts = self._cuts
         try:
             upstream = await asyncio.open_connection(*self.target)
         except OSError:
+            writer.transport.abort()
+            return
+        if cuts != self._cuts:  # everything was cut meanwhile, and so is this
+            upstream[1].transport.abort()
             writer.transport.abort()
             return
         link = _Link(writer, upstream[1])

@@ -155,6 +155,7 @@ class Lane:
     # -- looking --
 
     def look(self, bodies: bool = False) -> Snapshot:
+        self.eye.close()  # a session of Dovecot's that lasts may LIST what was
         self.before = self.eye.snapshot(bodies)
         self.quiet_since = time.monotonic()
         return self.before

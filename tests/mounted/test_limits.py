@@ -289,6 +289,7 @@ def test_no_descriptors_left(mini, serve, start_mount, tmp_path, host):
     mail = start_mount(f'imap://alice@{host}:{mini.port}',
                        [f'passfile={passfile}', 'tls=no', 'names=uid', 'timeout=5', 'prefetch=0'])
     assert not read_all(mail, [1, 2])
+    assert wait_until(lambda: 'connection 1: up' in status(mail), 10 * SLOW)
     limits = resource.prlimit(mail.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(mail.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
     kill_connections(mini)

@@ -600,6 +600,31 @@ def test_list_rows(mini, mount_mini, case):
     all_readable(mail)
 
 
+def test_list_leaves_a_mailbox_out(mini, mount_mini):
+    """Once, as Dovecot does under load: it is there all the same. Twice: it is gone."""
+    mail = mount_mini(mini, 'names=uid')
+    mini.box('Other').add(message(1).data)
+    lists, rows = [], mini.list_rows
+
+    def forgetful(session, command):
+        lists.append(command)
+        left_out = 'Other' if len(lists) == 1 or mini.gone else None
+        mini.list_rows = lambda box: [] if box.name == left_out else rows(box)
+
+    mini.gone = False
+    assert mail.names('Other') == ['1.eml']
+    with open(mail / 'Other/1.eml', 'rb') as held:
+        mini.on['LIST'] = forgetful
+        # A folder that is not known makes it look, at the latest when its last look is a second old.
+        assert wait_until(lambda: not os.path.exists(mail / 'Nowhere') and lists, 5 * SLOW)
+        assert held.read() == message(1).data
+    assert os.path.isdir(mail / 'Other')
+    assert mail.names('Other') == ['1.eml']
+    mini.gone = True
+    assert wait_until(lambda: not os.path.exists(mail / 'Nowhere') and
+                      not os.path.exists(mail / 'Other'), 5 * SLOW)
+
+
 def test_wire_names_are_kept_verbatim(mount_mini):
     """A name that the server encodes against the RFC is sent back as it came."""
     mini = MiniServer()
