@@ -62,7 +62,8 @@ static bool asked_locked(const struct pool *p, int64_t when)
 bool reconnect_usable_locked(const struct pool *p, const struct conn *c)
 {
     /* Who asks for the first time since it failed is not answered with that, but gets his own. */
-    int64_t next = p->unasked && asked_locked(p, INT64_MAX) ? p->denied_until : next_attempt_locked(p, c);
+    int64_t next =
+        p->unasked && asked_locked(p, INT64_MAX) ? p->denied_until : next_attempt_locked(p, c);
     return c->status != CONN_DOWN || (clock_ms() >= next && (p->trusted || !connecting_locked(p)));
 }
 
