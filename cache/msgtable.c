@@ -47,8 +47,10 @@ struct msg *msgtable_add(struct msgtable *t, uint32_t uid)
     if (t->n == t->cap) {
         size_t cap = t->cap ? t->cap + t->cap / 2 : 64;
         struct msg *v = realloc(t->v, cap * sizeof *v);
-        if (!v)
+        if (!v) {
+            t->failed = true;
             return NULL;
+        }
         t->v = v;
         t->cap = cap;
     }
@@ -94,6 +96,10 @@ const char *msgtable_label(const struct msgtable *t, const struct msg *m)
 
 void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len)
 {
+    if (!buf_try(&t->labels, len + 2)) {
+        t->failed = true;
+        return;
+    }
     if (!t->labels.len)
         buf_addc(&t->labels, '\0');
     t->garbage += m->label ? strlen(msgtable_label(t, m)) + 1 : 0;
@@ -109,7 +115,10 @@ static void compact_labels(struct msgtable *t)
 {
     struct buf old = t->labels;
     t->labels = (struct buf){0};
-    buf_reserve(&t->labels, old.len - t->garbage + 1);
+    if (!buf_try(&t->labels, old.len - t->garbage + 1)) {
+        t->labels = old; /* later, then */
+        return;
+    }
     buf_addc(&t->labels, '\0');
     for (size_t i = 0; i < t->n; i++) {
         if (!t->v[i].label)

@@ -37,13 +37,14 @@ struct msgtable {
     size_t live;       /* not gone */
     struct buf labels; /* NUL-terminated strings; offset 0 is "" */
     size_t garbage;    /* bytes of labels that nobody refers to */
+    bool failed;       /* memory was refused, so something is left out; for the caller to clear */
 };
 
 /* NULL when the UID is not known, or gone. */
 struct msg *msgtable_find(const struct msgtable *t, uint32_t uid);
 
 /* Finds or inserts. NULL when the UID is known to be gone, the table is full (LIMIT_MESSAGES), or
- * memory is. Constant time for ascending UIDs. */
+ * memory is, which sets `failed`. Constant time for ascending UIDs. */
 struct msg *msgtable_add(struct msgtable *t, uint32_t uid);
 
 /* Is the UID known, be it as gone? */
@@ -58,6 +59,8 @@ void msgtable_revive(struct msgtable *t, struct msg *m);
 struct msg *msgtable_after(const struct msgtable *t, uint32_t uid);
 
 const char *msgtable_label(const struct msgtable *t, const struct msg *m);
+
+/* When there is no memory it has none, and `failed` is set. */
 void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len);
 
 /* Gives back the room of gone messages when there are many. Only when no answer that may speak of

@@ -348,6 +348,11 @@ static void step_end(struct account *a, struct op *op, struct folder *f)
  * it, and of the refusal only if it is there. */
 static void step_done(struct account *a, struct op *op, struct folder *f)
 {
+    if (f && f->msgs.failed) {
+        log_error("%s: out of memory for what is in it", f->wire);
+        op->err = op->err ? op->err : -ENOMEM;
+        f->msgs.failed = false;
+    }
     if (f && (op->err == -EIO || op->err == -ENOENT) && (f->sync_waiters || f->row_waiters)) {
         op->next = a->doubted;
         a->doubted = op;

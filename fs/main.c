@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,12 +70,20 @@ static bool is_mounted(const char *path)
     return found;
 }
 
+/* The kernel may still know the attributes of the top of a mount whose program has died, so it is
+ * asked for something that it does not keep. */
+static int reach(const char *path, struct stat *st)
+{
+    struct statvfs vfs;
+    return stat(path, st) == 0 && statvfs(path, &vfs) == 0 ? 0 : -errno;
+}
+
 /* Makes the mount point absolute and sees to it that something can be mounted there. */
 static int check_mountpoint(struct options *o, struct buf *why)
 {
     struct stat st = {0};
     char *path = realpath(o->mountpoint, NULL);
-    int err = path && stat(path, &st) == 0 ? 0 : -errno;
+    int err = path ? reach(path, &st) : -errno;
     if (err == -ENOTCONN) {
         buf_addf(why, "%s is a mount whose program has died: clear it with fusermount3 -u %s",
                  o->mountpoint, o->mountpoint);

@@ -21,6 +21,19 @@ char *buf_reserve(struct buf *b, size_t more)
     return b->data + b->len;
 }
 
+bool buf_try(struct buf *b, size_t more)
+{
+    size_t need = b->len + more + 1, cap = b->cap ? b->cap : 64;
+    while (cap < need)
+        cap *= 2;
+    char *data = cap > b->cap ? realloc(b->data, cap) : b->data;
+    if (!data)
+        return false;
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
 char *buf_room(struct buf *b, size_t more)
 {
     size_t need = b->len + more + 1;

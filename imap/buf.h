@@ -19,6 +19,9 @@ char *buf_reserve(struct buf *b, size_t more);
 /* The same without doubling: for what has a known size. */
 char *buf_room(struct buf *b, size_t more);
 
+/* Makes room as buf_reserve() does, but returns false when there is no memory. */
+bool buf_try(struct buf *b, size_t more);
+
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_addc(struct buf *b, char c);
 void buf_adds(struct buf *b, const char *s);

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,13 +264,59 @@ static void test_cost(void **state)
     msgtable_clear(&t);
 }
 
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+/* The sanitizers have address spaces of their own to limit. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct rlimit limit, low;
+    struct msgtable t = {0};
+    char label[200];
+    memset(label, 'x', sizeof label);
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld", &pages), 1);
+    fclose(f);
+    low = limit;
+    low.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (64 << 20);
+    assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
+    uint32_t uid = 0;
+    struct msg *m = NULL;
+    while (!t.failed && (m = msgtable_add(&t, ++uid)))
+        msgtable_set_label(&t, m, label, sizeof label);
+    setrlimit(RLIMIT_AS, &limit);
+    assert_true(t.failed);
+    /* What is there is whole, and there may be more when there is memory again. */
+    assert_in_range(uid, 1000, 10000000);
+    assert_int_equal(msgtable_find(&t, 1000)->uid, 1000);
+    assert_memory_equal(msgtable_label(&t, msgtable_find(&t, 1000)), label, sizeof label);
+    if (m)
+        assert_string_equal(msgtable_label(&t, m), "");
+    t.failed = false;
+    m = msgtable_add(&t, uid + 1);
+    assert_non_null(m);
+    msgtable_set_label(&t, m, "late", 4);
+    assert_string_equal(msgtable_label(&t, m), "late");
+    assert_false(t.failed);
+    msgtable_clear(&t);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),  cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_labels), cmocka_unit_test(test_gone_stays_gone),
-        cmocka_unit_test(test_revive), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_gone_stays_gone),
+        cmocka_unit_test(test_revive),
+        cmocka_unit_test(test_model),
         cmocka_unit_test(test_cost),
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+        cmocka_unit_test(test_no_memory),
+#endif
     };
     return cmocka_run_group_tests_name("msgtable", tests, NULL, NULL);
 }
