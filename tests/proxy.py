@@ -79,6 +79,7 @@ class _Link:
         self.commands = _Commands()
         self.replies = b''  # the end of what the server said, while a hook waits for a tag
         self.await_tag: Optional[bytes] = None  # cut as soon as the server has answered this
+        self.then: Callable[[], None] = lambda: None  # but do this before
 
     def cut(self, reset: bool) -> None:
         for writer in (self.client, self.server):
@@ -176,14 +177,15 @@ class Proxy:
         """Whether a cut_after() is still to come."""
         return self._cut_after[direction] is not None
 
-    def cut_at(self, pattern: str, when: str = 'before') -> None:
-        """Cuts once, at the first command that matches. `when`:
+    def cut_at(self, pattern: str, when: str = 'before',
+               then: Callable[[], None] = lambda: None) -> None:
+        """Cuts once, at the first command that matches, after `then` was called. `when`:
 
         'before'  the server never sees the command
         'reply'   the server carries it out, the client never hears
         """
         assert self._record and when in ('before', 'reply')
-        self._soon(lambda: self._hooks.append((re.compile(pattern, re.I), when)))
+        self._soon(lambda: self._hooks.append((re.compile(pattern, re.I), when, then)))
 
     def cut_at_pending(self) -> bool:
         return bool(self._hooks)
@@ -340,9 +342,10 @@ class Proxy:
                     continue
                 self._hooks.remove(hook)
                 if hook[1] == 'before':
+                    hook[2]()
                     link.cut(True)
                     raise ConnectionAbortedError
-                link.await_tag = first.split()[0].encode('latin-1')
+                link.await_tag, link.then = first.split()[0].encode('latin-1'), hook[2]
                 break
             await self._forward(link, UP, piece, writer)
             if done:
@@ -354,6 +357,7 @@ class Proxy:
             return False
         link.replies = (link.replies + data)[-65536 - len(data):]
         if re.search(rb'(^|\n)' + re.escape(link.await_tag) + rb' [^\n]*\n', link.replies):
+            link.then()
             link.cut(True)
             raise ConnectionAbortedError
         return True
