@@ -197,12 +197,13 @@ static bool is_opened_locked(const struct pool *p, const struct op *op)
 void sched_wake_locked(struct pool *p, const struct op *op)
 {
     struct conn *best = best_locked(p, op), *down = NULL, *busy = NULL;
-    bool any = false, body = op_class(op)->body;
+    bool any = false, coming = false, body = op_class(op)->body;
     for (unsigned i = 0; i < p->nconns; i++) {
         struct conn *c = &p->conns[(i + body) % p->nconns];
         any |= c->status != CONN_DOWN;
         if (!lane_ok_locked(p, c, op))
             continue;
+        coming |= c->status == CONN_CONNECTING;
         if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
             down = down ? down : c;
         else if (c->status == CONN_UP)
@@ -216,6 +217,10 @@ void sched_wake_locked(struct pool *p, const struct op *op)
         return; /* it looks once it has selected */
     if (body && best && best->index == 0)
         sched_warm_locked(p); /* not again the one that lists */
+    /* What is alone in the queue waits for the connection that is being made, which is there before
+     * another one would be. */
+    if (coming && !p->queue->next)
+        down = NULL;
     struct conn *c = best ? best : down ? down : busy;
     if (c && c == down)
         c->wanted = true;
