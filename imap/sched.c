@@ -37,6 +37,11 @@ bool sched_alone(const struct op *op)
     return op_class(op)->alone || (op->apart && op->resumed);
 }
 
+bool sched_closes(const struct op *op)
+{
+    return sched_alone(op) || op->stream;
+}
+
 bool sched_waits(const struct op *op)
 {
     return op->due && clock_ms() < op->due;
@@ -143,8 +148,8 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
     /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
     if (op->background && !sched_has_selected(c, op))
         for (unsigned i = 0; i < p->nconns; i++)
-            if (p->conns[i].status == CONN_UP && sched_has_selected(&p->conns[i], op) &&
-                lane_ok_locked(p, &p->conns[i], op))
+            if (p->conns[i].status == CONN_UP && !p->conns[i].alone &&
+                sched_has_selected(&p->conns[i], op) && lane_ok_locked(p, &p->conns[i], op))
                 return false;
     if (op_class(op)->body && !op->background) {
         const struct conn *best = best_locked(p, op);
