@@ -4,13 +4,18 @@
  * size, which may lie: an answer shorter than the window tells where the message ends. Windows grow
  * from BODY_FIRST_WINDOW to LIMIT_WINDOW while someone reads straight on, and then the next ones
  * are asked for before they are missed. What comes of a window is there for its readers at once,
- * also while the rest is still on its way. */
+ * also while the rest is still on its way.
+ *
+ * Who has read straight on for a while gets the whole rest of a large message in one fetch, a
+ * stream, since servers look for the beginning of each window, and some from the first byte on. It
+ * is held while enough lies ahead of its reader, and ends when he does not come back for it. */
 #include "cache/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "imap/clock.h"
 #include "imap/limits.h"
 #include "imap/log.h"
 #include "imap/mem.h"
@@ -33,12 +38,27 @@ struct fetch {
     uint64_t last_off;
     bool no_memory; /* for what came */
     struct waiter *waiters;
+
+    struct op *op;   /* of a stream, else NULL */
+    uint64_t run;    /* ... where its reader began to read straight on, */
+    uint64_t reader; /* ... and how far he has come */
+};
+
+enum {
+    STREAM_AFTER = 256 * 1024,       /* bytes read straight on before the rest is streamed, */
+    STREAM_LEAST = 2 * LIMIT_WINDOW, /* ... if it is that much */
+    STREAM_BEHIND = 1024 * 1024,     /* bytes kept behind its reader: the kernel has them, too */
+    STREAM_NEAR = 1024 * 1024,       /* who waits for a byte farther ahead asks for it alone */
+    TELLING = 1024 * 1024,           /* a window that comes in pieces if any does */
+    STREAM_LIMIT = 1024 * 1024, /* with less room ahead of the reader windows serve him better */
 };
 
 struct body {
     uint64_t number; /* generation and UID */
     struct chunk *chunks;
     struct fetch *fetches;
+    struct fetch *stream; /* the one of them that is; NULL: none */
+    bool left;            /* one ended early: there is no second */
     size_t window;
     uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
     uint64_t run;      /* where the first of those began that read straight on */
@@ -134,11 +154,21 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
 
 /* ---- fetching ---- */
 
+static uint64_t fetch_head(const struct fetch *f)
+{
+    return f->off + f->got;
+}
+
+/* The fetch that brings this byte; of a stream only what comes soon. */
 static struct fetch *fetch_at(struct body *b, uint64_t off)
 {
     struct fetch *f;
     DL_FOREACH (b->fetches, f) {
-        if (off >= f->off && off < f->off + f->len)
+        if (off < f->off || off >= f->off + f->len)
+            continue;
+        if (!f->op)
+            return f;
+        if (off >= fetch_head(f) && off - fetch_head(f) < STREAM_NEAR && !atomic_load(&f->op->hold))
             return f;
     }
     return NULL;
@@ -220,21 +250,66 @@ int body_take(struct account *a, const struct folder *f, uint32_t uid, struct bl
     return resized;
 }
 
-static bool overlaps(const struct body *b, uint64_t off, size_t len)
+/* How many of these bytes are here, up to the first that is not. */
+static size_t present(const struct body *b, uint64_t off, size_t len)
 {
-    const struct chunk *c;
-    DL_FOREACH (b->chunks, c) {
-        if (off < c->off + c->len && c->off < off + len)
-            return true;
-    }
-    return false;
+    size_t have = 0;
+    for (const struct chunk *c = b->chunks; c && have < len && c->off <= off + have; c = c->next)
+        if (off + have < c->off + c->len)
+            have = (size_t)(c->off + c->len - off);
+    return have < len ? have : len;
+}
+
+/* ---- streams ---- */
+
+/* So much may lie ahead of a reader; */
+static size_t stream_limit(const struct account *a)
+{
+    size_t most = 2 * LIMIT_WINDOW;
+    most = most < a->config->cache / 2 ? most : a->config->cache / 2;
+    return most < a->config->prefetch ? most : a->config->prefetch;
+}
+
+/* ... while he has not come far, only as much as he has come twice over. */
+static uint64_t stream_most(const struct account *a, const struct fetch *f)
+{
+    uint64_t most = 2 * (f->reader - f->run), limit = stream_limit(a);
+    return most < limit ? most : limit;
+}
+
+static uint64_t stream_ahead(const struct fetch *f)
+{
+    return fetch_head(f) > f->reader ? fetch_head(f) - f->reader : 0;
+}
+
+/* Bytes have come. */
+static void stream_fill(struct account *a, struct fetch *f)
+{
+    a->stream_ahead = stream_ahead(f);
+    if (stream_ahead(f) >= stream_most(a, f) && !f->waiters)
+        atomic_store(&f->op->hold, true);
+}
+
+/* Someone reads from `off` to `end`. If that is where the stream is, or was, he has come on. */
+static void stream_drain(struct account *a, struct body *b, uint64_t off, uint64_t end)
+{
+    struct fetch *f = b->stream;
+    if (!f || off > fetch_head(f) || end < f->reader)
+        return;
+    f->reader = end;
+    a->stream_ahead = stream_ahead(f);
+    atomic_store(&f->op->used_at, clock_ms());
+    if (atomic_load(&f->op->hold) && stream_ahead(f) <= stream_most(a, f) / 2)
+        pool_resume(a->pool, f->op);
+    while (b->chunks && b->chunks->off + b->chunks->len + STREAM_BEHIND < f->reader)
+        drop_chunk(a, b, b->chunks);
 }
 
 /* The bytes that may be the message's last ones: kept only once it is known, or with it in one go,
  * whether they are, so that nobody is told of an end that is none. */
 static void keep_last(struct account *a, struct body *b, struct fetch *f)
 {
-    if (f->last && !overlaps(b, f->last_off, f->last->len))
+    if (f->last && present(b, f->last_off, f->last->len) < f->last->len)
         keep_bytes(a, b, f->last_off, f->last);
     blob_unref(f->last);
     f->last = NULL;
@@ -267,6 +342,10 @@ static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *b
         keep_last(a, b, f);
         woken = waiters_take(&f->waiters);
     }
+    if (op->pieces)
+        a->pieces = PIECES_YES;
+    if (f->op)
+        stream_fill(a, f);
     evict(a, b, 0);
     account_unlock(a);
     wake_all(woken, 0);
@@ -289,6 +368,24 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
     return 0;
 }
 
+/* What of it is counted as under way. */
+static size_t fetch_share(const struct account *a, const struct fetch *f)
+{
+    size_t limit = stream_limit(a);
+    return f->op && f->len > limit ? limit : f->len;
+}
+
+static void stream_end(struct account *a, struct body *b, struct fetch *f)
+{
+    b->stream = NULL;
+    /* One that ended early will again: nobody reads on, or the server sends no more at once. */
+    b->left = f->got + 1 < f->len;
+    if (b->left && b->frontier == f->off + f->len)
+        b->frontier = fetch_head(f);
+    a->streaming = false;
+    a->stream_ahead = 0;
+}
+
 static void on_body_done(struct op *op)
 {
     struct body_op *bo = op->ctx;
@@ -301,10 +398,16 @@ static void on_body_done(struct op *op)
         err = no_data(a, b, f);
     else if (!err)
         b->no_data = false;
-    a->body_inflight -= f->len;
+    if (!op->err && !op->pieces && f->got >= TELLING)
+        a->pieces = PIECES_NO;
+    a->body_inflight -= fetch_share(a, f);
     DL_DELETE(b->fetches, f);
+    if (f->op)
+        stream_end(a, b, f);
     int resized = 0;
-    if (!err && !op->err) {
+    if (err == -ECANCELED)
+        err = 0; /* who waits for more asks again */
+    else if (!err && !op->err) {
         resized = learn_size(a, bo->number, f->off, f->got, f->len);
         keep_last(a, b, f);
     } else {
@@ -334,6 +437,41 @@ static void on_body_done(struct op *op)
     op_free(op);
 }
 
+/* Asks for the bytes; as a stream or not. */
+static struct fetch *submit_fetch(struct account *a, struct body *b, const struct folder *folder,
+                                  uint32_t uid, uint64_t off, size_t len, bool stream)
+{
+    struct op *op = op_new(OP_BODY, folder->wire, folder->uidvalidity);
+    struct fetch *f = mem_zalloc(sizeof *f);
+    f->off = off;
+    f->len = len;
+    f->op = stream ? op : NULL;
+    DL_APPEND(b->fetches, f);
+    b->frontier = off + len;
+    a->body_inflight += fetch_share(a, f);
+    a->n_fetches++;
+
+    struct body_op *bo = mem_alloc(sizeof *bo);
+    *bo = (struct body_op){a, f, b->number};
+    op->uid = uid;
+    op->off = off;
+    op->len = (uint32_t)len;
+    op->stream = stream;
+    op->mark_seen = a->config->mark_seen;
+    op->on_bytes = on_body_bytes;
+    op->done = on_body_done;
+    op->ctx = bo;
+    atomic_init(&op->used_at, clock_ms());
+    pool_submit(a->pool, op);
+    return f;
+}
+
+/* One byte more than ends where the message is said to end tells whether it does. */
+static bool ends_there(const struct msg *m, uint64_t end)
+{
+    return m && !(m->flags & MSG_SIZED) && end == m->size;
+}
+
 static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
                                  uint32_t uid, uint64_t off, size_t least)
 {
@@ -351,31 +489,31 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
     for (struct chunk *c = b->chunks; c; c = c->next)
         if (c->off > off && c->off - off < len)
             len = (size_t)(c->off - off); /* not what is there already */
-    /* One byte more than ends where the message is said to end tells whether it does. */
-    const struct msg *m = msgtable_find(&folder->msgs, uid);
-    if (m && !(m->flags & MSG_SIZED) && off + len == m->size)
+    if (ends_there(msgtable_find(&folder->msgs, uid), off + len))
         len++;
+    return submit_fetch(a, b, folder, uid, off, len, false);
+}
 
-    struct fetch *f = mem_zalloc(sizeof *f);
-    f->off = off;
-    f->len = len;
-    DL_APPEND(b->fetches, f);
-    b->frontier = off + len;
-    a->body_inflight += len;
-    a->n_fetches++;
+/* May what is left behind the frontier be streamed, and is it worth it? One message at a time, so
+ * that all but one connection are there for what somebody waits for. */
+static bool stream_suits(struct account *a, const struct body *b, const struct msg *m)
+{
+    return m->size - b->frontier >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT &&
+           !a->streaming && !b->left && a->pieces != PIECES_NO && pool_may_stream(a->pool);
+}
 
-    struct body_op *bo = mem_alloc(sizeof *bo);
-    *bo = (struct body_op){a, f, b->number};
-    struct op *op = op_new(OP_BODY, folder->wire, folder->uidvalidity);
-    op->uid = uid;
-    op->off = off;
-    op->len = (uint32_t)len;
-    op->mark_seen = a->config->mark_seen;
-    op->on_bytes = on_body_bytes;
-    op->done = on_body_done;
-    op->ctx = bo;
-    pool_submit(a->pool, op);
-    return f;
+static void start_stream(struct account *a, struct body *b, const struct folder *folder,
+                         const struct msg *m, uint64_t reader)
+{
+    uint64_t len = m->size - b->frontier;
+    if (len > LIMIT_LITERAL - 1)
+        len = LIMIT_LITERAL - 1;
+    if (ends_there(m, b->frontier + len))
+        len++;
+    a->streaming = true;
+    b->stream = submit_fetch(a, b, folder, m->uid, b->frontier, (size_t)len, true);
+    b->stream->run = b->run;
+    b->stream->reader = reader;
 }
 
 /* ---- reading ---- */
@@ -415,8 +553,15 @@ static void read_ahead(struct account *a, struct body *b, const struct folder *f
     uint64_t most = come < LIMIT_WINDOW ? 2 * come : 2 * LIMIT_WINDOW;
     while (come >= BODY_FIRST_WINDOW && b->frontier < m->size && !is_guess(b, m) &&
            reader <= b->frontier && b->frontier - reader < most &&
-           a->body_inflight <= a->config->cache / 2)
-        start_fetch(a, b, folder, m->uid, b->frontier, 0);
+           a->body_inflight <= a->config->cache / 2) {
+        bool stream = come >= STREAM_AFTER && stream_suits(a, b, m);
+        if (stream && a->pieces == PIECES_UNKNOWN && b->fetches && b->window >= TELLING)
+            break; /* what is under way tells whether they come in pieces */
+        if (stream && a->pieces == PIECES_YES)
+            start_stream(a, b, folder, m, reader);
+        else
+            start_fetch(a, b, folder, m->uid, b->frontier, 0);
+    }
 }
 
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
@@ -438,6 +583,7 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     struct body *b = use_body(a, number(folder->gen, m->uid));
     size_t have = add_chunks(b, off, len, out);
     a->n_reads++;
+    stream_drain(a, b, off, off + have);
     if (have == len) {
         a->n_read_hits++;
         read_ahead(a, b, folder, m, off + len);

@@ -149,6 +149,9 @@ struct account {
 
     struct body *bodies; /* see body.c */
     size_t body_bytes, body_inflight;
+    enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
+    bool streaming;                                        /* a message is being streamed, */
+    uint64_t stream_ahead;            /* ... and so much of it lies ahead of its reader */
     struct walk walks[ACCOUNT_WALKS]; /* see prefetch.c */
     struct batch *batches;
     uint64_t walk_clock;

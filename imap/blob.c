@@ -1,8 +1,15 @@
 #include "imap/blob.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "imap/mem.h"
+
+/* Pieces that nobody needs at the moment. */
+enum { SPARE = 8 };
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct blob *spare[SPARE];
+static size_t nspare;
 
 struct blob *blob_copy(const char *data, size_t len)
 {
@@ -26,6 +33,29 @@ struct blob *blob_adopt(struct buf *from, const char *data, size_t len)
     return b;
 }
 
+struct blob *blob_piece(void)
+{
+    pthread_mutex_lock(&spare_lock);
+    struct blob *b = nspare ? spare[--nspare] : NULL;
+    pthread_mutex_unlock(&spare_lock);
+    if (!b)
+        b = mem_alloc(sizeof *b + BLOB_PIECE);
+    *b = (struct blob){.data = b->own, .piece = true};
+    atomic_init(&b->refs, 1);
+    return b;
+}
+
+/* Is it kept for the next one? */
+static bool spared(struct blob *b)
+{
+    pthread_mutex_lock(&spare_lock);
+    bool kept = nspare < SPARE;
+    if (kept)
+        spare[nspare++] = b;
+    pthread_mutex_unlock(&spare_lock);
+    return kept;
+}
+
 struct blob *blob_ref(struct blob *b)
 {
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
@@ -35,6 +65,8 @@ struct blob *blob_ref(struct blob *b)
 void blob_unref(struct blob *b)
 {
     if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (b->piece && spared(b))
         return;
     free(b->owned);
     free(b);

@@ -4,6 +4,7 @@
 #define IMAP_BLOB_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "imap/buf.h"
@@ -13,6 +14,7 @@ struct blob {
     size_t len;
     atomic_uint refs;
     char *owned; /* what data points into, to free(); NULL: own[] */
+    bool piece;  /* made by blob_piece() */
     char own[];
 };
 
@@ -20,6 +22,12 @@ struct blob {
  * `from`, of which the blob is the `len` bytes at `data`; on failure `from` stays as it is. */
 struct blob *blob_copy(const char *data, size_t len);
 struct blob *blob_adopt(struct buf *from, const char *data, size_t len);
+
+/* A blob of no bytes with room for BLOB_PIECE in own[]: who made it fills that and sets `len`,
+ * before anybody else sees it. The last few that were given back are kept, since memory that was
+ * just in use is a good deal faster to fill than memory the kernel has to provide. */
+enum { BLOB_PIECE = 256 * 1024 };
+struct blob *blob_piece(void);
 
 struct blob *blob_ref(struct blob *b);
 

@@ -338,6 +338,8 @@ static void take_work(struct conn *c)
         bool write = class->write || op->mark_seen;
         if (write && pool_config(c->pool)->read_only)
             conn_finish(c, op, -EROFS);
+        else if (op->stream && c->index == 0)
+            conn_finish(c, op, -ECANCELED); /* there is no other: this one is not to be blocked */
         else if (class->write && box_fits(c, op, write) && c->box.read_only)
             conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
@@ -505,8 +507,7 @@ static int handle_input(struct conn *c)
     int err = 0;
     while (!err && c->in_at < c->in.len && !held(c)) {
         if (c->flow.op) {
-            if (!flow_feed(c))
-                break;
+            flow_feed(c);
             continue;
         }
         size_t end = 0;
@@ -536,15 +537,21 @@ static int handle_input(struct conn *c)
     return err;
 }
 
+static char *in_room(struct conn *c, size_t *want)
+{
+    size_t missing = frame_missing(&c->frame, c->in.len - c->in_at);
+    size_t n = missing < READ_CHUNK ? READ_CHUNK : missing + 256; /* and its tagged end */
+    *want = n < READ_AT_ONCE ? n : READ_AT_ONCE;
+    return missing ? buf_room(&c->in, *want) : buf_reserve(&c->in, *want);
+}
+
 /* Reads until the socket is empty or enough has come for one turn. */
 static int receive(struct conn *c)
 {
     for (int turns = 0; turns < 16; turns++) {
-        size_t missing =
-            c->flow.op ? flow_missing(c) : frame_missing(&c->frame, c->in.len - c->in_at);
-        size_t want = missing < READ_CHUNK ? READ_CHUNK : missing + 256; /* and its tagged end */
-        want = want < READ_AT_ONCE ? want : READ_AT_ONCE;
-        char *room = missing ? buf_room(&c->in, want) : buf_reserve(&c->in, want);
+        size_t want;
+        bool flowing = c->flow.op;
+        char *room = flowing ? flow_room(c, &want) : in_room(c, &want);
         ssize_t n = stream_read(c->stream, room, want);
         if (n == -EAGAIN)
             return 0;
@@ -552,10 +559,13 @@ static int receive(struct conn *c)
             return fault(c, "what cannot be decompressed (see compress=no)");
         if (n <= 0)
             return n ? (int)n : -ECONNRESET;
-        c->in.len += (size_t)n;
         c->last_progress = clock_ms();
+        if (flowing)
+            flow_filled(c, (size_t)n);
+        else
+            c->in.len += (size_t)n;
         int err = handle_input(c);
-        if (err || held(c))
+        if (err || held(c) || flow_held(c))
             return err;
     }
     return 0;
@@ -571,8 +581,12 @@ int conn_pump(struct conn *c, int64_t deadline)
         {.fd = pool_stop_fd(c->pool), .events = POLLIN},
         {.fd = c->serving ? c->wake : -1, .events = POLLIN},
     };
+    /* Left unread, it fills the socket, and then the server waits. */
+    bool hold = flow_held(c);
+    if (hold)
+        p[0].events &= (short)~POLLIN;
     /* What is already here is not announced by poll(2). */
-    bool pending = stream_pending(c->stream);
+    bool pending = !hold && stream_pending(c->stream);
     int64_t due = c->serving ? pool_next_due(c->pool) : INT64_MAX;
     int64_t left = pending ? 0 : (due < deadline ? due : deadline) - clock_ms();
     int n = poll(p, 3, left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
@@ -649,6 +663,8 @@ static void on_quiet(struct conn *c)
 
 static int64_t next_deadline(struct conn *c, int timeout)
 {
+    if (flow_held(c))
+        return flow_patience(c);
     if (busy(c))
         return c->last_progress + timeout;
     bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
@@ -688,7 +704,16 @@ static int serve(struct conn *c)
                 return 0;
             }
         }
+        bool hold = flow_held(c);
         int err = conn_pump(c, next_deadline(c, timeout));
+        if (hold)
+            c->last_progress = clock_ms(); /* until now it was not the server that was awaited */
+        if (err == -ETIMEDOUT && flow_held(c)) {
+            if (clock_ms() < flow_patience(c))
+                continue;
+            flow_give_up(c);
+            return 0;
+        }
         if (err == -ETIMEDOUT && !busy(c)) {
             c->watched_for = c->quiet_since;
             on_quiet(c);

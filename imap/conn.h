@@ -58,10 +58,11 @@ struct box {
 
 /* A literal being handed on while it comes (flow.c). */
 struct flow {
-    struct op *op;   /* NULL: none */
-    size_t at, left; /* bytes handed on, and still to come */
-    struct buf head; /* the response in front of it */
-    bool passed;     /* the response being read is what is left of one whose literal passed */
+    struct op *op;      /* NULL: none */
+    struct blob *piece; /* being filled; NULL: none */
+    size_t at, left;    /* where the piece begins; bytes of the literal not yet in a piece */
+    struct buf head;    /* the response in front of it */
+    bool passed;        /* the response being read is what is left of one whose literal passed */
 };
 
 /* A literal being sent: it goes out behind the first `pos` bytes of conn.out. */
@@ -225,11 +226,21 @@ void conn_debug(struct conn *c, const char *dir, const char *data, size_t len);
 /* After PARSE_MORE: does a large literal begin whose owner is clear? Then flow_feed() takes it. */
 bool flow_begin(struct conn *c);
 
-/* While c->flow.op: hands on what came. False when more has to be read first. */
-bool flow_feed(struct conn *c);
+/* While c->flow.op: takes from c->in what is the literal's. */
+void flow_feed(struct conn *c);
 
-/* How many bytes it would be good to read next. */
-size_t flow_missing(const struct conn *c);
+/* While c->flow.op, once c->in is empty: where the next bytes go, and at most how many; then, that
+ * so many are there. */
+char *flow_room(struct conn *c, size_t *want);
+void flow_filled(struct conn *c, size_t n);
+
+/* Does whoever gets the bytes want no more of them for now? */
+bool flow_held(const struct conn *c);
+
+/* Until when (clock_ms()) that is put up with. Then the stream is ended, and with it, since the
+ * rest of the literal can only be read, the connection. */
+int64_t flow_patience(const struct conn *c);
+void flow_give_up(struct conn *c);
 
 /* The connection is lost. */
 void flow_drop(struct conn *c);

@@ -165,8 +165,12 @@ const struct op_class exec_search = {.retry = RETRY_REPEAT,
 static void body_start(struct conn *c, struct op *op)
 {
     op->got = false;
+    if (op->passed && op->passed == op->len) {
+        conn_finish(c, op, 0); /* only the tagged answer had not come */
+        return;
+    }
     buf_addf(conn_begin(c, op, 0, WANT_BODY), "UID FETCH %u (UID BODY%s[]<%" PRIu64 ".%u>)",
-             op->uid, op->mark_seen ? "" : ".PEEK", op->off, op->len);
+             op->uid, op->mark_seen ? "" : ".PEEK", op->off + op->passed, op->len - op->passed);
     conn_end(c);
 }
 

@@ -7,10 +7,16 @@
  * way. A server that names the message only behind the bytes is served as before, all at once. */
 #include "imap/conn.h"
 
+#include <errno.h>
+
 #include "imap/fetch.h"
 #include "imap/limits.h"
+#include "imap/log.h"
 
-enum { PIECE = 256 * 1024, WORTH_IT = 2 * PIECE };
+enum {
+    WORTH_IT = 2 * BLOB_PIECE,
+    PATIENCE = 2000, /* ms that a stream is held while its reader does not come on */
+};
 
 /* Whose bytes are announced by `head`, the response up to its first literal? NULL: unclear. */
 static struct op *owner(struct conn *c, const char *head, size_t len, size_t literal)
@@ -30,9 +36,10 @@ static struct op *owner(struct conn *c, const char *head, size_t len, size_t lit
         row.has & FETCH_BODY && row.body_window && row.body.n == 0) {
         struct cmd *cmd = c->cmds;
         while (cmd && !(cmd->op && cmd->want == WANT_BODY && cmd->op->kind == OP_BODY &&
-                        cmd->op->uid == row.uid && cmd->op->off == row.body_off && !cmd->op->got))
+                        cmd->op->uid == row.uid && !cmd->op->got &&
+                        cmd->op->off + cmd->op->passed == row.body_off))
             cmd = cmd->next;
-        found = cmd && literal <= cmd->op->len ? cmd->op : NULL;
+        found = cmd && literal <= cmd->op->len - cmd->op->passed ? cmd->op : NULL;
     }
     buf_free(&text);
     return found;
@@ -51,8 +58,8 @@ bool flow_begin(struct conn *c)
     struct op *op = owner(c, data, head, literal);
     if (!op)
         return false;
-    op->got = true;
-    c->flow = (struct flow){.op = op, .left = literal};
+    op->got = op->pieces = true;
+    c->flow = (struct flow){.op = op, .at = op->passed, .left = literal};
     const char *brace = memrchr(data, '{', head);
     buf_add(&c->flow.head, data, (size_t)(brace - data));
     buf_adds(&c->flow.head, "\"\"");
@@ -64,7 +71,8 @@ bool flow_begin(struct conn *c)
 static void end(struct conn *c)
 {
     struct buf in = c->flow.head;
-    buf_add(&in, c->in.data + c->in_at, c->in.len - c->in_at);
+    if (c->in_at < c->in.len)
+        buf_add(&in, c->in.data + c->in_at, c->in.len - c->in_at);
     buf_free(&c->in);
     c->in = in;
     c->in_at = 0;
@@ -72,33 +80,69 @@ static void end(struct conn *c)
     c->flow = (struct flow){.passed = true};
 }
 
-bool flow_feed(struct conn *c)
+static void hand_on(struct conn *c)
 {
-    size_t have = c->in.len - c->in_at;
-    size_t n = have < c->flow.left ? have : c->flow.left;
-    if (n < c->flow.left && n < PIECE)
-        return false;
-    struct blob *bytes = conn_blob(c, (struct str){c->in.data + c->in_at, n});
-    c->in_at += n;
     struct op *op = c->flow.op;
-    op->on_bytes(op, op->uid, c->flow.at, bytes);
-    c->flow.at += n;
-    c->flow.left -= n;
-    conn_part(c);
+    struct blob *bytes = c->flow.piece;
+    size_t at = c->flow.at;
+    c->flow.piece = NULL;
+    c->flow.at += bytes->len;
+    if (op->stream) {
+        op->passed = (uint32_t)c->flow.at;
+        op->attempts = 0; /* it got on */
+    }
+    op->on_bytes(op, op->uid, at, bytes);
     if (!c->flow.left)
         end(c);
-    return true;
 }
 
-size_t flow_missing(const struct conn *c)
+char *flow_room(struct conn *c, size_t *want)
 {
-    size_t have = c->in.len - c->in_at;
-    size_t want = c->flow.left < PIECE ? c->flow.left : PIECE;
-    return want > have ? want - have : 0;
+    if (!c->flow.piece)
+        c->flow.piece = blob_piece();
+    size_t room = BLOB_PIECE - c->flow.piece->len;
+    *want = room < c->flow.left ? room : c->flow.left;
+    return c->flow.piece->own + c->flow.piece->len;
+}
+
+void flow_filled(struct conn *c, size_t n)
+{
+    c->flow.piece->len += n;
+    c->flow.left -= n;
+    if (c->flow.piece->len == BLOB_PIECE || !c->flow.left)
+        hand_on(c);
+}
+
+void flow_feed(struct conn *c)
+{
+    size_t have = c->in.len - c->in_at, want;
+    char *room = flow_room(c, &want);
+    size_t n = have < want ? have : want;
+    memcpy(room, c->in.data + c->in_at, n);
+    c->in_at += n;
+    flow_filled(c, n);
+}
+
+bool flow_held(const struct conn *c)
+{
+    return c->flow.op && atomic_load(&c->flow.op->hold);
+}
+
+int64_t flow_patience(const struct conn *c)
+{
+    return atomic_load(&c->flow.op->used_at) + PATIENCE;
+}
+
+void flow_give_up(struct conn *c)
+{
+    log_debug("imap[%u] nobody reads on: the rest of UID %u is left", c->index, c->flow.op->uid);
+    conn_finish(c, c->flow.op, -ECANCELED);
+    flow_drop(c);
 }
 
 void flow_drop(struct conn *c)
 {
     buf_free(&c->flow.head);
+    blob_unref(c->flow.piece);
     c->flow = (struct flow){0};
 }

@@ -7,7 +7,8 @@
 #define LIMIT_LINE (16u * 1024 * 1024)
 
 /* One literal. Bodies are asked for in windows of at most LIMIT_WINDOW bytes, so only a server that
- * ignores the window comes near this. Memory grows as bytes arrive, not as they are announced. */
+ * ignores the window comes near this, and a stream (op.h), which is handed on while it comes.
+ * Memory grows as bytes arrive, not as they are announced. */
 #define LIMIT_LITERAL (64u * 1024 * 1024)
 
 /* One response with its literals. */
@@ -45,7 +46,7 @@
 /* The header fields kept for one message while they are turned into a name. */
 #define LIMIT_HEADER (1024u * 1024)
 
-/* The largest window of a body asked for at once. */
+/* The largest window of a body asked for at once, but for streams. */
 #define LIMIT_WINDOW (4u * 1024 * 1024)
 
 /* A command line, literals apart (RFC 7162 section 4 asks for 8192; Yahoo takes 1000). */

@@ -60,6 +60,9 @@ struct op {
     enum op_kind kind;
     bool background; /* read-ahead: waits for everything else */
     bool patient;    /* nobody waits for it: it stays queued until there is a connection */
+    bool stream;     /* OP_BODY: all that is left of a large message. Nothing else is begun on its
+                      * connection, so that it may be held; after a lost one it goes on where that
+                      * ended; and it may end before its time, with -ECANCELED */
 
     /* The request; strings are owned. */
     char *mailbox;        /* wire name; NULL where the kind needs none */
@@ -78,6 +81,12 @@ struct op {
     bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */
     char delim;          /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
     struct uidset spare; /* UIDs this mount deleted that are only flagged so far */
+
+    /* Of a stream, its caller's at any time until `done`: he has enough for now, and no byte more
+     * is read; pool_resume() ends that. When he last came on (clock_ms()): if that is long ago
+     * while it is held, the stream ends. */
+    atomic_bool hold;
+    atomic_llong used_at;
 
     /* Whom to tell: on the connection's thread, no lock held, strings borrowed for the call.
      * `done` comes exactly once, last, and the operation is the callee's to op_free(). `bytes` is a
@@ -98,6 +107,7 @@ struct op {
     uint32_t new_uidvalidity;
     bool expunged; /* OP_DELETE, OP_MOVE; false: it is flagged \Deleted and still there */
     bool got;      /* on_bytes was called; of a SEARCH: the server said what it found */
+    bool pieces;   /* OP_BODY: its bytes came while the server was still sending */
     uint64_t quota_used, quota_limit; /* KiB; limit 0: none */
 
     /* The pool's and the connection's own. */
@@ -108,6 +118,8 @@ struct op {
     int64_t pause;     /* ms: the last one, after the server was unwilling */
     bool resumed;      /* begun before: by a connection that was lost, or an unwilling server */
     unsigned attempts; /* connections lost under it */
+    unsigned carrier;  /* under the pool's lock: the connection that has it, its index plus one */
+    uint32_t passed;   /* of a stream: bytes that were handed on */
     bool timed_out;    /* a connection was given up under it, since the server was silent */
     bool again;        /* asked a second time, since the server may not have seen what is new */
     int phase;         /* of the kind's own steps; survives a lost connection */

@@ -301,7 +301,8 @@ struct op *pool_take(struct pool *p, struct conn *c)
                 set_opening_locked(c, op->mailbox);
             add_load_locked(c, op, 1);
             c->taken_at = clock_ms();
-            c->alone = sched_alone(op);
+            c->alone = sched_closes(op);
+            op->carrier = c->index + 1;
             break;
         }
         left = left ? left : op;
@@ -351,7 +352,9 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 {
     pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
-    c->alone = false;
+    op->carrier = 0;
+    if (sched_closes(op))
+        c->alone = false;
     bool later = err == -EBUSY && postpone_locked(p, op);
     pthread_mutex_unlock(&p->lock);
     if (later)
@@ -378,6 +381,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->resumed = true;
     pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
+    op->carrier = 0;
     c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again)
@@ -595,6 +599,25 @@ bool pool_body_lane(struct pool *p)
         up |= p->conns[i].status == CONN_UP;
     pthread_mutex_unlock(&p->lock);
     return up;
+}
+
+bool pool_may_stream(struct pool *p)
+{
+    unsigned usable = 0;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 1; i < p->nconns; i++)
+        usable += p->conns[i].status == CONN_UP || reconnect_usable_locked(p, &p->conns[i]);
+    pthread_mutex_unlock(&p->lock);
+    return usable >= 2;
+}
+
+void pool_resume(struct pool *p, struct op *op)
+{
+    atomic_store(&op->hold, false);
+    pthread_mutex_lock(&p->lock);
+    if (op->carrier)
+        sched_wake_conn(&p->conns[op->carrier - 1]);
+    pthread_mutex_unlock(&p->lock);
 }
 
 int64_t pool_hears(struct pool *p, const char *mailbox)

@@ -65,6 +65,13 @@ void pool_submit(struct pool *p, struct op *op);
 /* Is there a connection that carries bodies and not listings? */
 bool pool_body_lane(struct pool *p);
 
+/* May a stream (op.stream) have a connection for itself, and others be left for what someone waits
+ * for? If it turns out that it may not, the stream ends with -ECANCELED. */
+bool pool_may_stream(struct pool *p);
+
+/* Goes on with a stream that is held. */
+void pool_resume(struct pool *p, struct op *op);
+
 /* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it;
  * INT64_MAX: there is none. */
 int64_t pool_hears(struct pool *p, const char *mailbox);

@@ -48,6 +48,9 @@ bool sched_only_asks(const struct op *op);
 /* Is it to be alone on its connection? */
 bool sched_alone(const struct op *op);
 
+/* Is nothing to be begun behind it on its connection? */
+bool sched_closes(const struct op *op);
+
 /* Is it waiting for its time to be asked again? */
 bool sched_waits(const struct op *op);
 

@@ -37,6 +37,11 @@ bool sched_alone(const struct op *op)
     return op_class(op)->alone || (op->apart && op->resumed);
 }
 
+bool sched_closes(const struct op *op)
+{
+    return sched_alone(op) || op->stream;
+}
+
 bool sched_waits(const struct op *op)
 {
     return op->due && clock_ms() < op->due;
@@ -143,8 +148,8 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
     /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
     if (op->background && !sched_has_selected(c, op))
         for (unsigned i = 0; i < p->nconns; i++)
-            if (p->conns[i].status == CONN_UP && sched_has_selected(&p->conns[i], op) &&
-                lane_ok_locked(p, &p->conns[i], op))
+            if (p->conns[i].status == CONN_UP && !p->conns[i].alone &&
+                sched_has_selected(&p->conns[i], op) && lane_ok_locked(p, &p->conns[i], op))
                 return false;
     if (op_class(op)->body && !op->background) {
         const struct conn *best = best_locked(p, op);
@@ -197,12 +202,13 @@ static bool is_opened_locked(const struct pool *p, const struct op *op)
 void sched_wake_locked(struct pool *p, const struct op *op)
 {
     struct conn *best = best_locked(p, op), *down = NULL, *busy = NULL;
-    bool any = false, body = op_class(op)->body;
+    bool any = false, coming = false, body = op_class(op)->body;
     for (unsigned i = 0; i < p->nconns; i++) {
         struct conn *c = &p->conns[(i + body) % p->nconns];
         any |= c->status != CONN_DOWN;
         if (!lane_ok_locked(p, c, op))
             continue;
+        coming |= c->status == CONN_CONNECTING;
         if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
             down = down ? down : c;
         else if (c->status == CONN_UP)
@@ -216,6 +222,10 @@ void sched_wake_locked(struct pool *p, const struct op *op)
         return; /* it looks once it has selected */
     if (body && best && best->index == 0)
         sched_warm_locked(p); /* not again the one that lists */
+    /* What is alone in the queue waits for the connection that is being made, which is there before
+     * another one would be. */
+    if (coming && !p->queue->next)
+        down = NULL;
     struct conn *c = best ? best : down ? down : busy;
     if (c && c == down)
         c->wanted = true;

@@ -187,10 +187,10 @@ static int on_expunge(struct conn *c, const struct response *r)
 
 static void give_bytes(struct conn *c, struct op *op, uint32_t uid, struct str bytes)
 {
-    if (bytes.n > op->len && op->kind != OP_HEADER)
-        bytes.n = op->len;
+    if (bytes.n > op->len - op->passed && op->kind != OP_HEADER)
+        bytes.n = op->len - op->passed;
     op->got = true;
-    op->on_bytes(op, uid, 0, conn_blob(c, bytes));
+    op->on_bytes(op, uid, op->passed, conn_blob(c, bytes));
 }
 
 static bool wants_body_of(const struct op *op, uint32_t uid)
@@ -205,14 +205,15 @@ static void deliver_body(struct conn *c, const struct fetch_row *row)
         struct op *op = cmd->op;
         if (!op || cmd->want != WANT_BODY || !wants_body_of(op, row->uid))
             continue;
-        if (row->body_window && row->body_off != op->off)
+        uint64_t off = op->off + op->passed;
+        if (row->body_window && row->body_off != off)
             continue;
         /* NIL is how some say that a message cannot be had; behind its end it is no bytes. */
-        if (row->body_nil && op->off == 0)
+        if (row->body_nil && off == 0)
             continue;
         struct str bytes = row->body;
         if (!row->body_window) {
-            size_t skip = op->off < bytes.n ? (size_t)op->off : bytes.n;
+            size_t skip = off < bytes.n ? (size_t)off : bytes.n;
             bytes = (struct str){bytes.p + skip, bytes.n - skip};
         }
         if (op->kind == OP_BODIES)

@@ -40,7 +40,7 @@ from bench_table import (Growth, Row, Sample, number, ratio, ratios, span,  # no
                          table, within)
 from messages import EPOCH  # noqa: E402
 from mount import BINARY, Mount, MountError  # noqa: E402
-from server import Dovecot, ServerError, die_with_parent  # noqa: E402
+from server import Dovecot, ServerError, die_with_parent, wait_until  # noqa: E402
 from yardsticks import BenchError, Counters, Distance, TooSlow  # noqa: E402
 
 BODY, TINY = 5300, 300  # bytes of a message, about
@@ -394,6 +394,10 @@ class Bench:
             say(f'a large message, run {turn + 1} of {self.runs}')
             with self.mounted() as mount:
                 name = str(mount / 'Large' / self.list_names(mount, 'Large', 1)[0])
+                # The raw wire has logged in, too, before its time begins.
+                if not wait_until(lambda: 'connection 1: up' in (
+                        mount / '.imapfs/status').read_text(encoding='utf-8'), 30, 0.05):
+                    raise BenchError('no connection for message bodies')
                 # Not into a file: writing would be measured.
                 ours.take(lambda: ys.timed(['cat', name], Path('/dev/null'), self.limit, mount),
                           self.limit)

@@ -122,11 +122,54 @@ static void test_many_slices(void **state)
     blob_unref(b);
 }
 
+/* Filled by whoever made it; the memory of one that was given back is that of the next. */
+static void test_piece(void **state)
+{
+    (void)state;
+    struct blob *b = blob_piece(), *other = blob_piece();
+    assert_ptr_not_equal(b, other);
+    assert_int_equal(b->len, 0);
+    memset(b->own, 'x', BLOB_PIECE);
+    b->len = BLOB_PIECE;
+    memset(other->own, 'y', 10);
+    other->len = 10;
+    assert_ptr_equal(b->data, b->own);
+    assert_int_equal(b->data[0], 'x');
+    assert_int_equal(b->data[BLOB_PIECE - 1], 'x');
+    struct blob *was = b;
+    blob_unref(blob_ref(b));
+    assert_int_equal(b->len, BLOB_PIECE); /* somebody has it */
+    blob_unref(b);
+    b = blob_piece();
+    assert_ptr_equal(b, was);
+    assert_int_equal(b->len, 0);
+    assert_int_equal(refs(b), 1);
+    assert_memory_equal(other->data, "yyyyyyyyyy", 10);
+    blob_unref(b);
+    blob_unref(other);
+}
+
+/* However many there were, few are kept; the sanitizers see what is not freed. */
+static void test_many_pieces(void **state)
+{
+    (void)state;
+    struct blob *b[40];
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < 40; i++) {
+            b[i] = blob_piece();
+            assert_int_equal(b[i]->len, 0);
+        }
+        for (size_t i = 0; i < 40; i++)
+            blob_unref(b[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy),        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_adopt),       cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_adopt),       cmocka_unit_test(test_piece),
+        cmocka_unit_test(test_many_pieces), cmocka_unit_test(test_slices),
         cmocka_unit_test(test_many_slices),
     };
     return cmocka_run_group_tests_name("blob", tests, NULL, NULL);
