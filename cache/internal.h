@@ -72,9 +72,11 @@ struct folder {
     unsigned dirty; /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;  /* SYNC_... bits of the running sync */
     uint32_t sync_from;
-    uint32_t sync_uidnext; /* messages from here on may be newer than the answers of this sync */
-    unsigned sync_dirty;   /* what `dirty` was; given back when the sync fails */
-    uint32_t exists;       /* messages there according to the running sync */
+    uint32_t met_upto;   /* the last UID of its rows of new messages */
+    uint32_t asked_upto; /* the last UID known when it began to ask which UIDs there are, */
+    int64_t asked_at;    /* ... which was then */
+    unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
+    uint32_t exists;     /* messages there according to the running sync */
     struct uidset holes;
     int64_t synced_at; /* when the last successful look began; 0: never */
     int64_t sync_began;

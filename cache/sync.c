@@ -183,6 +183,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
     if (meta && row->uid == f->probe)
         f->probe_seen = true;
+    if (meta && row->uid > f->met_upto)
+        f->met_upto = row->uid;
     struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
     if (!m) {
         if (!meta && !msgtable_knows(&f->msgs, row->uid))
@@ -338,16 +340,21 @@ static void step_done(struct account *a, struct op *op, struct folder *f)
     op_free(op);
 }
 
+/* All messages up to here are known. Not so up to the last one in the table: this mount may just
+ * have moved that one here, behind others that have not been asked for yet. */
+static void note_met(struct folder *f, uint32_t uid)
+{
+    if (uid >= f->uidnext && uid)
+        f->uidnext = uid < UINT32_MAX ? uid + 1 : uid;
+}
+
 static void on_new_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
     if (f && !op->err) {
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
-        if (last && last->uid >= f->uidnext)
-            f->uidnext = last->uid < UINT32_MAX ? last->uid + 1 : last->uid;
-        f->sync_uidnext = f->uidnext;
+        note_met(f, f->met_upto);
         /* Fewer rows than messages: some were expunged, or could not be shown. */
         if (f->msgs.live != f->exists)
             f->todo |= SYNC_UIDS;
@@ -376,10 +383,9 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
     for (size_t i = 0; i < f->msgs.n; i++) {
         struct msg *m = &f->msgs.v[i];
         /* What arrived after the question is not in the answer. */
-        if (!(m->flags & MSG_GONE) && (!f->sync_uidnext || m->uid < f->sync_uidnext) &&
-            !uidset_has(found, m->uid))
+        if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
             msg_drop(a, f, m);
-        else if (m->flags & MSG_GONE && f->removed_at < f->sync_began && uidset_has(found, m->uid))
+        else if (m->flags & MSG_GONE && f->removed_at < f->asked_at && uidset_has(found, m->uid))
             msgtable_revive(&f->msgs, m); /* taken for gone on a server's word that it takes back */
     }
     uidset_free(&f->holes);
@@ -443,9 +449,8 @@ static void on_holes_done(struct op *op)
                         m->size = MSG_UNKNOWN_SIZE;
                     f->version++;
                 }
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
-        if (last && last->uid >= f->uidnext && last->uid < UINT32_MAX)
-            f->uidnext = last->uid + 1;
+        if (f->holes.n)
+            note_met(f, f->holes.r[f->holes.n - 1].hi);
     }
     step_done(a, op, f);
 }
@@ -472,7 +477,7 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
     if (kind == OP_FLAGS)
         op->modseq = f->modseq;
     /* The step before may have gone over another connection, which knew of more. */
-    op->refresh = kind == OP_META && !f->loading;
+    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->loading);
     pool_submit(a->pool, op);
 }
 
@@ -480,6 +485,7 @@ static void sync_step(struct account *a, struct folder *f)
 {
     if (f->todo & SYNC_NEW) {
         f->todo &= ~(unsigned)SYNC_NEW;
+        f->met_upto = 0;
         struct buf range = {0};
         buf_addf(&range, "%u:*", f->sync_from);
         sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
@@ -488,6 +494,10 @@ static void sync_step(struct account *a, struct folder *f)
         sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_rows_done);
     } else if (f->todo & SYNC_UIDS) {
         f->todo &= ~(unsigned)SYNC_UIDS;
+        /* What this mount moves into the folder from now on may be too new for the answer. */
+        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
+        f->asked_upto = last ? last->uid : 0;
+        f->asked_at = clock_ms();
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
     } else if (f->todo & SYNC_PROBE) {
         f->todo &= ~(unsigned)SYNC_PROBE;
@@ -515,7 +525,6 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     f->modseq_next = s->modseq > f->modseq ? s->modseq : f->modseq;
     unsigned dirty = f->sync_dirty = f->dirty;
     f->dirty = 0;
-    f->sync_uidnext = f->uidnext;
     if (f->probing) {
         f->dirty = dirty;
         f->sync_dirty = 0;

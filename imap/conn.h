@@ -53,6 +53,7 @@ struct box {
     bool read_only;     /* the server said READ-ONLY */
     uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
     bool closing;       /* what comes may still be about the mailbox before this one */
+    uint64_t changes;   /* counts what the server said of messages that came or went */
     struct mailbox_state state;
 };
 

@@ -161,6 +161,7 @@ static int on_exists(struct conn *c, const struct response *r)
     uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
     bool more = n > c->box.state.exists;
     c->box.state.exists = n;
+    c->box.changes += more;
     if (c->box.ready && more)
         pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
     return 0;
@@ -175,6 +176,7 @@ static int on_expunge(struct conn *c, const struct response *r)
         return 0;
     if (c->box.state.exists > 0)
         c->box.state.exists--;
+    c->box.changes++;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
             if (cmd->op->count++ == 0)
@@ -263,8 +265,10 @@ static int on_fetch(struct conn *c, const struct response *r)
 
 /* ---- SEARCH ---- */
 
-static int found(struct op *op, const char *text, size_t len)
+static int found(const struct conn *c, struct op *op, const char *text, size_t len)
 {
+    if (op->refresh)
+        op->count = c->box.changes;
     int err = len ? uidset_parse(&op->found, text, len) : 0;
     op->got = err == 0;
     if (err)
@@ -293,7 +297,7 @@ static int on_search(struct conn *c, const struct response *r)
             buf_addc(&set, ',');
         buf_add(&set, a->s.p, a->s.n);
     }
-    int err = found(op, set.data, set.len);
+    int err = found(c, op, set.data, set.len);
     buf_free(&set);
     return err;
 }
@@ -308,10 +312,9 @@ static int on_esearch(struct conn *c, const struct response *r)
         if (!arg_is(a, "ALL"))
             continue;
         bool set = a->next && a->next->type == ARG_ATOM;
-        return set ? found(op, a->next->s.p, a->next->s.n) : 0;
+        return set ? found(c, op, a->next->s.p, a->next->s.n) : 0;
     }
-    op->got = true; /* nothing matched */
-    return 0;
+    return found(c, op, NULL, 0); /* nothing matched */
 }
 
 /* ---- the table ---- */
@@ -356,6 +359,7 @@ static int on_vanished(struct conn *c, const struct response *r)
             cmd->op->count++;
             cmd->op->saw |= OP_SAW_VANISHED;
         }
+    c->box.changes += !earlier;
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
     uidset_free(&set);
     return 0;

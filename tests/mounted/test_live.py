@@ -12,6 +12,7 @@ import re
 import select
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -741,6 +742,44 @@ def test_notify(mini, mount_mini, word):
         mini.box('INBOX').add(message(5).data)
         shows(lambda: told(mail, event='new') == [4, 5])
     assert mini.names().count('NOTIFY') == 1
+
+
+def test_moved_here_during_a_look(mini, mount_mini):
+    """The message is on the server, though the answer that says which are left does not have it:
+    that connection has not heard of it. Like Dovecot, the server takes no notice of what is new
+    before a command that came in one go with the NOOP."""
+    mini.box('Other').add(message(9).data)
+    asked, moved = threading.Event(), threading.Event()
+
+    def noop(session, _command):
+        if session.peer.readable(0):
+            session.reply('NOOP completed')
+            return True
+        return False
+
+    def fetch(session, command):
+        if b' 4:*' not in command.raw or moved.is_set():
+            return False
+        asked.set()
+        moved.wait(SOON)
+        session.do_uid_fetch(*command.args)
+        session.reply('FETCH completed')
+        return True
+
+    mini.on.update({'NOOP': noop, 'UID FETCH': fetch})
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names('Other') == ['1.eml'] and mail.names() == ['1.eml', '2.eml', '3.eml']
+    shows(lambda: idles(mail, 0) or idles(mail, 1))
+    inbox = mini.box('INBOX')
+    with mini.lock:
+        del inbox.mails[0]
+        inbox.add(message(4).data)
+    assert asked.wait(SOON)
+    os.rename(mail / 'Other/1.eml', mail / 'INBOX/moved.eml')
+    moved.set()
+    shows(lambda: mail.names() == ['2.eml', '3.eml', '4.eml', '5.eml'])
+    assert told(mail, folder='INBOX', event='expunged') == [1]
+    assert sorted(told(mail, folder='INBOX', event='new')) == [4, 5]
 
 
 FLOODS = {
