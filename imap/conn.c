@@ -115,6 +115,7 @@ struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
         conn_debug(c, ">", "DONE", 4);
         buf_adds(&c->out, "DONE\r\n"); /* with what comes next, in one round trip */
         c->idling = false;
+        pool_watching(c->pool, c);
         c->last_progress = clock_ms();
     }
     struct cmd *cmd = add_cmd(c, op, step, want);
@@ -376,7 +377,7 @@ static void notify_answered(struct conn *c, const struct response *r)
     c->notified = r->cond == COND_OK;
     if (!c->notified)
         return;
-    pool_watching(c->pool, c, true);
+    pool_watching(c->pool, c);
     if (c->connects > 1)
         pool_folders(c->pool); /* what became of them meanwhile was not heard */
 }
@@ -386,8 +387,7 @@ static void idle_answered(struct conn *c, const struct response *r)
     c->idle_tag = 0;
     c->idling = false;
     c->no_idle |= r->cond != COND_OK;
-    if (!c->notified)
-        pool_watching(c->pool, c, false);
+    pool_watching(c->pool, c);
 }
 
 static int on_tagged(struct conn *c, const struct response *r)
@@ -457,7 +457,7 @@ static int on_response(struct conn *c, char *data, size_t len)
     }
     if (r.kind == RESP_CONTINUE && c->idle_tag && !c->idling) {
         c->idling = true;
-        pool_watching(c->pool, c, true);
+        pool_watching(c->pool, c);
         return 0;
     }
     if (r.kind == RESP_CONTINUE) {
@@ -680,6 +680,8 @@ static int serve(struct conn *c)
         if (distrusted(c))
             return -ENETRESET;
         take_work(c);
+        if (pool_takes_over(c->pool, c))
+            c->watched_for = 0; /* IDLE is thought of once more */
         if (pool_finished(c->pool, c)) {
             if (busy(c) && only_ops(c))
                 return -ECANCELED; /* what is under way only asks */

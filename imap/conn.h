@@ -151,9 +151,10 @@ struct conn {
     bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */
     bool serving; /* logged in: conn_pump() also returns when woken */
 
-    bool watching;           /* its server tells it of changes unasked, */
-    bool notified_published; /* ... of all mailboxes */
+    bool watching;           /* it is told of changes in its mailbox as they happen (IDLE) */
+    bool notified_published; /* ... and, by and by, in all mailboxes (NOTIFY) */
     bool heard;              /* ... at any time since it was connected */
+    bool take_over; /* another one that was told of changes in the same mailbox has left it */
 
     atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;
 };

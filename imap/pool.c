@@ -480,7 +480,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     pthread_mutex_lock(&p->lock);
     reconnect_lost_locked(p, c, err);
     bool deaf = c->heard && !p->stopping;
-    c->watching = c->notified_published = c->heard = false;
+    c->watching = c->notified_published = c->heard = c->take_over = false;
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
@@ -506,11 +506,26 @@ void pool_never_enable(struct pool *p)
     p->no_enable = true;
 }
 
+/* `c` is about to leave its mailbox: who has it selected, too, and left it to `c` to be told of
+ * changes, may have to do so now. */
+static void leave_watch_locked(struct pool *p, const struct conn *c)
+{
+    for (unsigned i = 0; i < p->nconns; i++) {
+        struct conn *o = &p->conns[i];
+        if (o == c || o->status != CONN_UP || !o->box_name || !c->box_name ||
+            strcmp(o->box_name, c->box_name) != 0)
+            continue;
+        o->take_over = true;
+        sched_wake_conn(o);
+    }
+}
+
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write)
 {
     pthread_mutex_lock(&p->lock);
     if (mailbox)
         set_opening_locked(c, NULL);
+    leave_watch_locked(p, c);
     free(c->box_name);
     c->box_name = mailbox ? mem_strdup(mailbox) : NULL;
     c->box_write = write;
@@ -576,13 +591,22 @@ void pool_folders(struct pool *p)
     p->events->folders(p->ctx);
 }
 
-void pool_watching(struct pool *p, struct conn *c, bool watching)
+void pool_watching(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    c->watching = watching;
-    c->heard |= watching;
-    c->notified_published = watching && c->notified;
+    c->watching = c->idling;
+    c->notified_published = c->notified;
+    c->heard |= c->idling || c->notified;
     pthread_mutex_unlock(&p->lock);
+}
+
+bool pool_takes_over(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    bool take_over = c->take_over;
+    c->take_over = false;
+    pthread_mutex_unlock(&p->lock);
+    return take_over;
 }
 
 bool pool_body_lane(struct pool *p)

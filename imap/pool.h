@@ -65,8 +65,8 @@ void pool_submit(struct pool *p, struct op *op);
 /* Is there a connection that carries bodies and not listings? */
 bool pool_body_lane(struct pool *p);
 
-/* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it;
- * INT64_MAX: there is none. */
+/* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it
+ * as they happen (IDLE); INT64_MAX: there is none at this moment. */
 int64_t pool_hears(struct pool *p, const char *mailbox);
 
 /* Message bodies may be asked for soon: connects for them, if no connection is there that could

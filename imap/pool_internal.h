@@ -71,12 +71,16 @@ void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_sta
 void pool_folders(struct pool *p);
 void pool_batch(struct pool *p);
 
-/* Publishes whether the server tells this connection of changes unasked. */
-void pool_watching(struct pool *p, struct conn *c, bool watching);
+/* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idling), by
+ * NOTIFY (conn.notified). */
+void pool_watching(struct pool *p, struct conn *c);
 
 /* Should this connection ask, by IDLE, to be told of changes in its mailbox? Not when another one
- * that is told has the same mailbox selected. What NOTIFY says of mailboxes that are not selected
- * is less, and Dovecot 2.3 sometimes says nothing. */
+ * that does has the same mailbox selected. Without IDLE, NOTIFY is not enough: Dovecot 2.3
+ * sometimes says nothing until the next command, of the selected mailbox as of others. */
 bool pool_should_idle(struct pool *p, const struct conn *c);
+
+/* Is that question to be asked again, since another one has left this one's mailbox? Asks once. */
+bool pool_takes_over(struct pool *p, struct conn *c);
 
 #endif

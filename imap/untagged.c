@@ -434,7 +434,7 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
         caps_read(&c->caps, r->code_args);
     } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
         c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
-        pool_watching(c->pool, c, false);
+        pool_watching(c->pool, c);
         pool_folders(c->pool);
     } else if (code == CODE_ALERT) {
         log_warn("the server says: " STR_FMT, STR_ARG(r->text));

@@ -744,6 +744,50 @@ def test_notify(mini, mount_mini, word):
     assert mini.names().count('NOTIFY') == 1
 
 
+def has_selected(mail, connection, mailbox):
+    return re.search(rf'^connection {connection}: up, .*, mailbox {mailbox},', status_text(mail),
+                     re.M)
+
+
+def test_notify_without_idle(mini, mount_mini):
+    """A server that promises to tell and does not is asked."""
+    def list_only(session, command):
+        session.do_list(*command.args)
+        session.reply('LIST completed')  # and not a word on INBOX
+        return True
+
+    mini.without('IDLE')
+    mini.on['LIST'] = list_only
+    mini.capabilities.append('NOTIFY')
+    mini.on['NOTIFY'] = lambda session, _: session.reply('I will') or True
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    shows(lambda: '(NOTIFY)' in status_text(mail))
+    shows(lambda: mail.names() and 'NOOP' in mini.names())  # a look since INBOX was selected
+    mini.box('INBOX').add(message(4).data)
+    shows(lambda: mail.names() == ['1.eml', '2.eml', '3.eml', '4.eml'])
+
+
+def test_idle_is_taken_over(mini, mount_mini):
+    """Two connections have INBOX, of which one idles; that one moves on."""
+    mini.box('INBOX').add(message(4, 1_000_000).data)
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=2')
+    assert len(mail.names()) == 4
+    shows(lambda: 'connection 1: up' in status_text(mail))
+    assert len((mail / 'INBOX/4.eml').read_bytes()) > 1_000_000
+    shows(lambda: has_selected(mail, 0, 'INBOX') and has_selected(mail, 1, 'INBOX'))
+    shows(lambda: mini.names()[-1] == 'IDLE' and
+          bool(idles(mail, 0)) + bool(idles(mail, 1)) == 1)
+    idling = 0 if idles(mail, 0) else 1
+    time.sleep(0.6)  # so that the other one has had its moment to think of it
+    assert not idles(mail, 1 - idling)
+    shows(lambda: mail.names('Other') == [] and has_selected(mail, idling, 'Other'),
+          lambda: status_text(mail))
+    shows(lambda: idles(mail, 1 - idling))
+    mini.box('INBOX').add(message(5).data)
+    shows(lambda: told(mail, folder='INBOX', event='new') == [5])
+
+
 def test_moved_here_during_a_look(mini, mount_mini):
     """The message is on the server, though the answer that says which are left does not have it:
     that connection has not heard of it. Like Dovecot, the server takes no notice of what is new
