@@ -79,6 +79,7 @@ struct folder {
     uint32_t exists;     /* messages there according to the running sync */
     struct uidset holes;
     int64_t synced_at; /* when the last successful look began; 0: never */
+    int64_t told_at;   /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
     int64_t removed_at; /* when a message was last taken out of the table */
     unsigned arrivals;  /* moves into this folder under way */
@@ -218,6 +219,9 @@ uint32_t folder_keyword(struct folder *f, struct str name);
 
 /* May it be seen: there, and not flagged \Deleted? */
 bool msg_visible(const struct msg *m);
+
+/* What is known is not to be believed before the next look. */
+void folder_doubt(struct folder *f);
 
 /* Says upward that the folder has changed, if it has. */
 void folder_tell(struct account *a, struct folder *f);

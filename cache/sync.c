@@ -50,6 +50,11 @@ static void say_gone(struct account *a, struct folder *f, const struct msg *m)
     folder_event(a, f, m, EVENT_EXPUNGED);
 }
 
+void folder_doubt(struct folder *f)
+{
+    f->synced_at = f->told_at = 0;
+}
+
 void folder_tell(struct account *a, struct folder *f)
 {
     if (f->told == f->version)
@@ -114,7 +119,7 @@ void folder_reset(struct account *a, struct folder *f)
     f->uidvalidity = f->uidnext = 0;
     f->none_at = 0;
     f->modseq = 0;
-    f->synced_at = 0;
+    folder_doubt(f);
 }
 
 struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f)
@@ -564,8 +569,11 @@ static void on_look_done(struct op *op)
     struct folder *f = step_folder(a, op);
     if (f)
         f->patient = false;
-    if (f && op->patient && op->err)
+    if (f && op->patient && op->err) {
+        /* Not again and again; but what is known is not to be believed until somebody asks. */
         f->dirty = f->sync_dirty = 0;
+        folder_doubt(f);
+    }
     if (op->err == -EIO || op->err == -ENOENT) {
         a->tree_due = true; /* perhaps the mailbox is gone */
         pthread_cond_signal(&a->watch_cond);
@@ -638,12 +646,14 @@ void sync_due(struct account *a, struct folder *f)
 
 /* ---- questions ---- */
 
-/* Is what is known not older than `since`, or told by the server as it changes? The latter when it
- * was looked at after the connection that is told had selected the mailbox. */
-static bool is_fresh(struct account *a, const struct folder *f, int64_t since)
+/* Is what is known not older than `since`? That is when a look began; or any time while the server
+ * tells of changes as they happen, if there was a look after that connection had selected the
+ * mailbox. */
+static bool is_fresh(struct account *a, struct folder *f, int64_t since)
 {
-    return f->loaded && (f->synced_at >= since || (!f->dirty && !f->syncing &&
-                                                   f->synced_at >= pool_hears(a->pool, f->wire)));
+    if (!f->dirty && !f->syncing && f->synced_at >= pool_hears(a->pool, f->wire))
+        f->told_at = clock_ms();
+    return f->loaded && (f->synced_at >= since || f->told_at >= since);
 }
 
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)

@@ -788,6 +788,29 @@ def test_idle_is_taken_over(mini, mount_mini):
     shows(lambda: told(mail, folder='INBOX', event='new') == [5])
 
 
+def test_look_refused(mini, mount_mini):
+    """What was told and could not be looked at is looked at when somebody asks."""
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert len(mail.names()) == 3
+    shows(lambda: idles(mail))
+    mini.box('INBOX').add(message(4).data)
+    shows(lambda: told(mail, event='new') == [4])  # so there was a look since INBOX was selected
+    refused_looks = []
+
+    def noop(session, command):
+        if refused_looks:
+            return False
+        refused_looks.append(command)
+        session.reply('not now', 'NO')
+        return True
+
+    mini.on['NOOP'] = noop
+    mini.box('INBOX').add(message(5).data)
+    shows(lambda: refused_looks and mini.names()[-1] == 'IDLE' and idles(mail))
+    time.sleep(1.2)  # a look that is a second old is given away
+    assert mail.names() == ['1.eml', '2.eml', '3.eml', '4.eml', '5.eml']
+
+
 def test_moved_here_during_a_look(mini, mount_mini):
     """The message is on the server, though the answer that says which are left does not have it:
     that connection has not heard of it. Like Dovecot, the server takes no notice of what is new
