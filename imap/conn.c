@@ -375,11 +375,11 @@ static void notify_answered(struct conn *c, const struct response *r)
 {
     c->notify_tag = 0;
     c->notified = r->cond == COND_OK;
-    if (!c->notified)
-        return;
-    pool_watching(c->pool, c);
-    if (c->connects > 1)
-        pool_folders(c->pool); /* what became of them meanwhile was not heard */
+    pool_notified(c->pool, c);
+    if (c->notified && c->connects > 1) { /* what happened meanwhile was not heard */
+        pool_folders(c->pool);
+        pool_deaf(c->pool);
+    }
 }
 
 static void idle_answered(struct conn *c, const struct response *r)

@@ -139,6 +139,7 @@ struct conn {
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */
+    bool missed;       /* it carried NOTIFY, and is to connect until it does so again */
     int64_t up_since;
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */

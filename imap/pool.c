@@ -402,15 +402,17 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first_tried) {
         advice = POOL_CONNECT;
-    } else if (c->warm || sched_needed_locked(p, c) || (c->wanted && p->queue)) {
+    } else if (c->warm || c->missed || sched_needed_locked(p, c) || (c->wanted && p->queue)) {
         if (usable)
             advice = POOL_CONNECT;
         else
             failed = reconnect_doomed_locked(p, c);
     }
-    if (advice == POOL_CONNECT)
+    if (advice == POOL_CONNECT) {
         c->status = CONN_CONNECTING;
-    c->wanted = c->warm = false;
+        c->warm = false;
+    }
+    c->wanted = false;
     pthread_mutex_unlock(&p->lock);
     fail_list(failed, lost_errno(err));
     return advice;
@@ -453,15 +455,17 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
     bool first = c->index == 0 && !p->first_tried;
     if (!err) {
         reconnect_done_locked(p, c);
+        c->missed &= c->notify_tag != 0;
         snprintf(c->cipher, sizeof c->cipher, "%s", stream_cipher(c->stream));
         memcpy(c->caps_published, c->caps.text, sizeof c->caps_published);
         if (first)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
     } else {
         reconnect_failed_locked(p, c, err, why);
+        c->missed &= err != -EACCES;
         failed = reconnect_doomed_locked(p, c);
     }
-    if (p->queue)
+    if (p->queue || p->conns[0].missed)
         sched_wake_all_locked(p); /* go on with fewer, or with more */
     if (first) {
         p->first_tried = true;
@@ -480,6 +484,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     pthread_mutex_lock(&p->lock);
     reconnect_lost_locked(p, c, err);
     bool deaf = c->heard && !p->stopping;
+    c->missed |= c->notified_published && err;
     c->watching = c->notified_published = c->heard = c->take_over = false;
     if (p->queue)
         sched_wake_all_locked(p);
@@ -589,6 +594,19 @@ void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_sta
 void pool_folders(struct pool *p)
 {
     p->events->folders(p->ctx);
+}
+
+void pool_notified(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    c->missed = false;
+    pthread_mutex_unlock(&p->lock);
+    pool_watching(p, c);
+}
+
+void pool_deaf(struct pool *p)
+{
+    p->events->deaf(p->ctx);
 }
 
 void pool_watching(struct pool *p, struct conn *c)

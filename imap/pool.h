@@ -45,7 +45,8 @@ struct pool_events {
     void (*status)(void *ctx, struct str mailbox, const struct mailbox_state *now);
     /* Mailboxes were made, renamed or deleted. */
     void (*folders)(void *ctx);
-    /* The connection that told of changes is lost: what happens from now on is not heard of. */
+    /* A connection that told of changes is lost, so that what happens from now on may not be heard
+     * of; or it tells again, and what happened in between was not. */
     void (*deaf)(void *ctx);
     /* What arrived together has been delivered. */
     void (*batch)(void *ctx);

@@ -69,11 +69,16 @@ void pool_vanished(struct pool *p, const char *mailbox, uint32_t uidvalidity,
                    const struct uidset *uids);
 void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_state *now);
 void pool_folders(struct pool *p);
+void pool_deaf(struct pool *p);
 void pool_batch(struct pool *p);
 
 /* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idling), by
  * NOTIFY (conn.notified). */
 void pool_watching(struct pool *p, struct conn *c);
+
+/* The same, once NOTIFY was answered. From the first OK on, the connection is made anew whenever it
+ * is lost, though others could do all there is to do. */
+void pool_notified(struct pool *p, struct conn *c);
 
 /* Should this connection ask, by IDLE, to be told of changes in its mailbox? Not when another one
  * that does has the same mailbox selected. Without IDLE, NOTIFY is not enough: Dovecot 2.3

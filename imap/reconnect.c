@@ -71,7 +71,7 @@ int reconnect_patience_locked(const struct pool *p, const struct conn *c)
     int64_t now = clock_ms(), until = sched_next_due_locked(p);
     int64_t attempt = next_attempt_locked(p, c);
     const struct op *op;
-    if (p->queue && attempt > now && attempt < until)
+    if ((p->queue || c->warm || c->missed) && attempt > now && attempt < until)
         until = attempt;
     for (op = p->queue; op; op = op->next) { /* it must be answered then */
         int64_t end = op->patient ? INT64_MAX : op->submitted + p->config->timeout;

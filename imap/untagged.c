@@ -436,6 +436,7 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
         c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
         pool_watching(c->pool, c);
         pool_folders(c->pool);
+        pool_deaf(c->pool);
     } else if (code == CODE_ALERT) {
         log_warn("the server says: " STR_FMT, STR_ARG(r->text));
     } else if (code == CODE_COPYUID) {

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import socket
 import struct
 import subprocess
 import threading
@@ -786,6 +787,38 @@ def test_idle_is_taken_over(mini, mount_mini):
     shows(lambda: idles(mail, 1 - idling))
     mini.box('INBOX').add(message(5).data)
     shows(lambda: told(mail, folder='INBOX', event='new') == [5])
+
+
+def test_notify_comes_back(mini, mount_mini):
+    """Only the connection that carried it is lost, and cannot be made anew for a while."""
+    folders = ['INBOX', 'Other', 'Third']
+    mini.box('Third')
+    mini.capabilities.append('NOTIFY')
+    carriers = []
+
+    def notify(session, _command):
+        carriers.append(session)
+        session.reply('NOTIFY completed')
+        return True
+
+    mini.on['NOTIFY'] = notify
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=2')
+    for folder in folders:
+        mail.names(folder)
+    shows(lambda: 'connection 1: up' in status_text(mail) and idles(mail))
+    greeting, mini.greeting = mini.greeting, b'* BYE too many\r\n'
+    before, looks = mini.connections, [n for n in mini.names() if n in ('SELECT', 'NOOP')]
+    carriers[0].peer.sock.shutdown(socket.SHUT_RDWR)
+    shows(lambda: mini.connections >= before + 2)
+    shows(lambda: len([n for n in mini.names() if n in ('SELECT', 'NOOP')]) >= len(looks) + 3)
+    assert 'connection 1: up' in status_text(mail)
+    for folder in folders:
+        mini.box(folder).add(message(9).data)
+    mini.greeting = greeting
+    shows(lambda: '(NOTIFY)' in status_text(mail))
+    for folder in folders:
+        shows(lambda: len(told(mail, folder=folder, event='new')) == 1)
+    assert len(carriers) == 2
 
 
 def test_look_refused(mini, mount_mini):
