@@ -385,7 +385,7 @@ static void notify_answered(struct conn *c, const struct response *r)
 static void idle_answered(struct conn *c, const struct response *r)
 {
     c->idle_tag = 0;
-    c->idling = false;
+    c->idling = c->idle_asked = false;
     c->no_idle |= r->cond != COND_OK;
     pool_watching(c->pool, c);
 }
@@ -457,7 +457,9 @@ static int on_response(struct conn *c, char *data, size_t len)
     }
     if (r.kind == RESP_CONTINUE && c->idle_tag && !c->idling) {
         c->idling = true;
+        c->idle_asked = false;
         pool_watching(c->pool, c);
+        pool_idle_works(c->pool);
         return 0;
     }
     if (r.kind == RESP_CONTINUE) {
@@ -628,8 +630,8 @@ enum {
 
 static bool may_idle(struct conn *c)
 {
-    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && !c->idle_tag && c->box.ready &&
-           pool_should_idle(c->pool, c);
+    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && pool_may_idle(c->pool) && !c->idle_tag &&
+           c->box.ready && pool_should_idle(c->pool, c);
 }
 
 /* The deadline was reached while nothing was awaited. */
@@ -640,6 +642,8 @@ static void on_quiet(struct conn *c)
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
         conn_end(c);
         c->idle_tag = c->tag;
+        c->idle_asked = true;
+        pool_watching(c->pool, c);
     } else if (renew) {
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
                  "NOOP"); /* ends an IDLE, too, which is begun anew */
@@ -699,6 +703,8 @@ static int serve(struct conn *c)
         /* Bytes that came in the meantime may have moved the deadline. */
         if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;
+        if (err == -ETIMEDOUT && c->idle_asked)
+            pool_idle_fails(c->pool);
         if (err)
             return err;
     }
@@ -719,7 +725,7 @@ static void close_conn(struct conn *c, int err)
     if (c->enable_tag && err == -ECONNRESET)
         pool_never_enable(c->pool);
     c->enable_tag = c->notify_tag = c->idle_tag = 0;
-    c->notified = c->idling = c->qresync = false;
+    c->notified = c->idling = c->idle_asked = c->qresync = false;
     flow_drop(c);
     drop_literal(c);
     c->selecting = NULL;

@@ -118,6 +118,7 @@ struct conn {
     bool notified;         /* NOTIFY (RFC 5465) is in force */
     bool qresync;          /* QRESYNC (RFC 7162) is */
     unsigned idle_tag;     /* of the IDLE in flight; 0: none */
+    bool idle_asked;       /* ... that the server has not accepted yet: nothing can be begun */
     bool idling;           /* ... that the server has accepted and we have not ended */
     bool no_idle;          /* this server refuses it */
     int64_t quiet_since;   /* clock_ms() when the last command was answered */
@@ -155,6 +156,7 @@ struct conn {
     bool watching;           /* it is told of changes in its mailbox as they happen (IDLE) */
     bool notified_published; /* ... and, by and by, in all mailboxes (NOTIFY) */
     bool heard;              /* ... at any time since it was connected */
+    bool asking;             /* it waits until its server accepts IDLE */
     bool take_over; /* another one that was told of changes in the same mailbox has left it */
 
     atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;

@@ -16,9 +16,10 @@
 #include "imap/pool_state.h"
 
 enum {
-    MAX_ATTEMPTS = 3,      /* connections lost under one operation before it fails */
-    RESTLESS_PAUSE = 1000, /* ms; SELECTs with less between them follow each other closely */
-    UNFAIR = 500,          /* ms; who waits longer gets the next turn */
+    MAX_ATTEMPTS = 3,         /* connections lost under one operation before it fails */
+    RESTLESS_PAUSE = 1000,    /* ms; SELECTs with less between them follow each other closely */
+    UNFAIR = 500,             /* ms; who waits longer gets the next turn */
+    NO_IDLE = 60 * 60 * 1000, /* ms without IDLE after the server did not answer one */
 };
 
 /* ---- small things ---- */
@@ -485,7 +486,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     reconnect_lost_locked(p, c, err);
     bool deaf = c->heard && !p->stopping;
     c->missed |= c->notified_published && err;
-    c->watching = c->notified_published = c->heard = c->take_over = false;
+    c->watching = c->asking = c->notified_published = c->heard = c->take_over = false;
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
@@ -509,6 +510,24 @@ bool pool_may_enable(const struct pool *p)
 void pool_never_enable(struct pool *p)
 {
     p->no_enable = true;
+}
+
+bool pool_may_idle(const struct pool *p)
+{
+    return clock_ms() >= p->no_idle_until;
+}
+
+void pool_idle_works(struct pool *p)
+{
+    p->idle_works = true;
+}
+
+void pool_idle_fails(struct pool *p)
+{
+    if (p->idle_works || !pool_may_idle(p))
+        return;
+    p->no_idle_until = clock_ms() + NO_IDLE;
+    log_warn("the server does not answer IDLE: for an hour, changes are only looked for (poll=)");
 }
 
 /* `c` is about to leave its mailbox: who has it selected, too, and left it to `c` to be told of
@@ -613,6 +632,7 @@ void pool_watching(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
     c->watching = c->idling;
+    c->asking = c->idle_asked;
     c->notified_published = c->notified;
     c->heard |= c->idling || c->notified;
     pthread_mutex_unlock(&p->lock);

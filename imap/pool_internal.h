@@ -52,6 +52,12 @@ bool pool_finished(struct pool *p, struct conn *c);
 bool pool_may_enable(const struct pool *p);
 void pool_never_enable(struct pool *p);
 
+/* May IDLE be sent? Not for an hour after the server left one without an answer, unless it has
+ * accepted one before: then it was the line that failed. */
+bool pool_may_idle(const struct pool *p);
+void pool_idle_works(struct pool *p);
+void pool_idle_fails(struct pool *p);
+
 /* Publishes the selected mailbox (NULL: none). */
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write);
 
