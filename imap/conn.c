@@ -288,9 +288,15 @@ void conn_select(struct conn *c, struct op *op, bool write)
     conn_end(c);
 }
 
+bool conn_busy(const struct conn *c)
+{
+    return c->ncmds > (c->idling ? 1u : 0u);
+}
+
 static bool box_fits(const struct conn *c, const struct op *op, bool write)
 {
-    return c->box.ready && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
+    bool sound = c->box.ready && !(c->box.doubt && !conn_busy(c));
+    return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
 }
 
 /* Were the operation's UIDs learnt in another life of the selected mailbox? */
@@ -325,12 +331,6 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     }
 }
 
-/* Is anything awaited? An IDLE that the server has accepted may last. */
-static bool busy(const struct conn *c)
-{
-    return c->ncmds > (c->idling ? 1u : 0u);
-}
-
 static void take_work(struct conn *c)
 {
     struct op *op;
@@ -343,7 +343,7 @@ static void take_work(struct conn *c)
             conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
             conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
-        else if (class->select && other_validity(c, op) && busy(c))
+        else if (class->select && other_validity(c, op) && conn_busy(c))
             conn_finish(c, op, -ESTALE);
         else if (class->select && other_validity(c, op))
             conn_select(c, op, write); /* one of the two views is old: look again */
@@ -653,7 +653,7 @@ static void on_quiet(struct conn *c)
 
 static int64_t next_deadline(struct conn *c, int timeout)
 {
-    if (busy(c))
+    if (conn_busy(c))
         return c->last_progress + timeout;
     bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
     return c->quiet_since + (wants && !c->idling ? IDLE_AFTER : RENEW);
@@ -679,7 +679,7 @@ static int serve(struct conn *c)
     c->serving = true;
     c->quiet_since = clock_ms();
     for (;;) {
-        if (!busy(c) && pool_should_release(c->pool, c) && c->box.name)
+        if (!conn_busy(c) && pool_should_release(c->pool, c) && c->box.name)
             conn_leave_box(c);
         if (distrusted(c))
             return -ENETRESET;
@@ -687,15 +687,15 @@ static int serve(struct conn *c)
         if (pool_takes_over(c->pool, c))
             c->watched_for = 0; /* IDLE is thought of once more */
         if (pool_finished(c->pool, c)) {
-            if (busy(c) && only_ops(c))
+            if (conn_busy(c) && only_ops(c))
                 return -ECANCELED; /* what is under way only asks */
-            if (!busy(c)) {
+            if (!conn_busy(c)) {
                 say_goodbye(c);
                 return 0;
             }
         }
         int err = conn_pump(c, next_deadline(c, timeout));
-        if (err == -ETIMEDOUT && !busy(c)) {
+        if (err == -ETIMEDOUT && !conn_busy(c)) {
             c->watched_for = c->quiet_since;
             on_quiet(c);
             continue;

@@ -53,6 +53,7 @@ struct box {
     bool read_only;     /* the server said READ-ONLY */
     uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
     bool closing;       /* what comes may still be about the mailbox before this one */
+    bool doubt;         /* the server has trouble with it: selected anew before more is believed */
     uint64_t changes;   /* counts what the server said of messages that came or went */
     struct mailbox_state state;
 };
@@ -123,6 +124,7 @@ struct conn {
     bool no_idle;          /* this server refuses it */
     int64_t quiet_since;   /* clock_ms() when the last command was answered */
     int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
+    int64_t doubt_next;    /* clock_ms(): box.doubt is not set before */
     char personal[256];    /* the personal namespace's prefix */
     int64_t slept;         /* clock_slept_ms() when the connection was last trusted */
     int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
@@ -200,6 +202,9 @@ bool conn_free_literal(const struct conn *c, size_t len);
 /* Sends `bytes` (it takes a reference of its own) behind what was written so far, without copying
  * them. One at a time. */
 void conn_literal(struct conn *c, struct blob *bytes);
+
+/* Is anything awaited? An IDLE that the server has accepted may last. */
+bool conn_busy(const struct conn *c);
 
 /* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
 void conn_select(struct conn *c, struct op *op, bool write);

@@ -57,7 +57,10 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     op->state.fresh = c->box.fresh;
     op->state.resynced &= c->box.fresh;
     c->box.fresh = false;
-    conn_finish(c, op, c->box.ready ? outcome_errno(r) : -EIO);
+    if (c->box.ready && c->box.doubt && !conn_busy(c))
+        conn_select(c, op, c->box.write);
+    else
+        conn_finish(c, op, !c->box.ready ? -EIO : c->box.doubt ? -EBUSY : outcome_errno(r));
 }
 
 const struct op_class exec_check = {.retry = RETRY_REPEAT,

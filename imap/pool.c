@@ -631,7 +631,7 @@ void pool_deaf(struct pool *p)
 void pool_watching(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    c->watching = c->idling;
+    c->watching = c->idling && !c->box.doubt;
     c->asking = c->idle_asked;
     c->notified_published = c->notified;
     c->heard |= c->idling || c->notified;

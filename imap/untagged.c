@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "imap/arrival.h"
+#include "imap/clock.h"
 #include "imap/exec.h"
 #include "imap/limits.h"
 #include "imap/log.h"
@@ -457,6 +458,27 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
     }
 }
 
+enum { DOUBT_PAUSE = 10000 }; /* ms before a mailbox is selected anew once more */
+
+/* An untagged NO or BAD, while the server is only asked what is new. That is how Dovecot says that
+ * the selected mailbox was deleted and another one made in its place, of which it tells nothing
+ * until that is selected; the command itself it answers OK. Not again and again: it may be about
+ * something else. */
+static void trouble(struct conn *c, const struct response *r)
+{
+    const struct cmd *cmd = c->cmds;
+    while (cmd && cmd->op && cmd->op->kind != OP_CHECK)
+        cmd = cmd->next;
+    if (!c->box.ready || !cmd || c->box.doubt || code_from_name(r->code) == CODE_ALERT ||
+        clock_ms() < c->doubt_next)
+        return;
+    log_info("%s: selected anew, since the server says: " STR_FMT, c->box.name, STR_ARG(r->text));
+    c->box.doubt = true;
+    c->doubt_next = clock_ms() + DOUBT_PAUSE;
+    pool_watching(c->pool, c);
+    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_POLL);
+}
+
 int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
@@ -471,6 +493,8 @@ int untagged_handle(struct conn *c, const struct response *r)
     }
     if (r->cond != COND_NONE) {
         untagged_code(c, NULL, r);
+        if (r->cond != COND_OK)
+            trouble(c, r);
         return 0;
     }
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

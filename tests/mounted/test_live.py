@@ -286,6 +286,23 @@ def test_mailbox_made_anew(live):
     shows(lambda: told(mail, folder='Box', event='new') == [4])
 
 
+@flavours('NOTIFY', 'IDLE')
+def test_mailbox_made_anew_at_once(live):
+    """Dovecot goes on with the one that is gone, and says NO, untagged, where it tells of changes."""
+    account = live.account
+    account.fill('Box', [message(n) for n in (1, 2)])
+    mail = live.mount('poll=0')
+    live.listed('Box')
+    known = status(mail, 'messages known')
+    account.client().delete('Box')
+    account.fill('Box', [message(n) for n in (11, 12, 13)])
+    shows(lambda: status(mail, 'messages known') == known + 1)
+    assert mail.names('Box') == ['1.eml', '2.eml', '3.eml']
+    assert (mail / 'Box/1.eml').read_bytes() == message(11).data
+    account.fill('Box', [message(14)])
+    shows(lambda: told(mail, folder='Box', event='new') == [4], lambda: events(mail))
+
+
 # ---- .imapfs/events ------------------------------------------------------------------------------
 
 
@@ -678,6 +695,24 @@ def test_idle_without_an_answer(mini, mount_mini):
     assert mini.names().count('IDLE') == asked <= 2
     assert mail.log().count('does not answer') == 1
     assert 'told of changes' not in status_text(mail)
+
+
+def test_always_in_trouble(mini, mount_mini):
+    """A server that says NO whenever it is asked what is new is believed all the same, by and by."""
+    def noop(session, _command):
+        session.send(b'* NO trouble\r\n')
+
+    mini.on['NOOP'] = mini.on['IDLE'] = noop
+    mail = mount_mini(mini, 'names=uid', 'poll=1')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    began = time.monotonic()
+    for uid in (4, 5, 6):
+        mini.box('INBOX').add(message(uid).data)
+        shows(lambda: mail.names()[-1] == f'{uid}.eml')
+        idled = mini.names().count('IDLE')
+        shows(lambda: mail.names() and mini.names().count('IDLE') > idled + 1)
+    selects = [n for n in mini.names() if n in ('SELECT', 'EXAMINE')]
+    assert len(selects) <= 4 + 2 * (time.monotonic() - began) / 10, selects
 
 
 def test_changes_without_uids(mini, mount_mini):
