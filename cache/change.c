@@ -134,7 +134,7 @@ static void check_stale(struct account *a, uint32_t gen, int err)
     if (f && err == -ESTALE)
         folder_reset(a, f);
     else if (f && err == -ENOENT)
-        f->synced_at = 0;
+        folder_doubt(f);
 }
 
 /* ---- move ---- */
@@ -151,7 +151,7 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
     }
     struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
     if (!m) {
-        d->synced_at = 0;
+        folder_doubt(d);
         memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
         return;
     }
@@ -426,7 +426,7 @@ static void on_removed(struct op *op)
     } else {
         a->tree_at = 0;
         if (f) {
-            f->synced_at = 0;
+            folder_doubt(f);
             f->removing = false;
         }
     }

@@ -73,11 +73,14 @@ struct folder {
     unsigned dirty; /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;  /* SYNC_... bits of the running sync */
     uint32_t sync_from;
-    uint32_t sync_uidnext; /* messages from here on may be newer than the answers of this sync */
-    unsigned sync_dirty;   /* what `dirty` was; given back when the sync fails */
-    uint32_t exists;       /* messages there according to the running sync */
+    uint32_t met_upto;   /* the last UID of its rows of new messages */
+    uint32_t asked_upto; /* the last UID known when it began to ask which UIDs there are, */
+    int64_t asked_at;    /* ... which was then */
+    unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
+    uint32_t exists;     /* messages there according to the running sync */
     struct uidset holes;
     int64_t synced_at; /* when the last successful look began; 0: never */
+    int64_t told_at;   /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
     int64_t removed_at; /* when a message was last taken out of the table */
     unsigned arrivals;  /* moves into this folder under way */
@@ -225,6 +228,9 @@ uint32_t folder_keyword(struct folder *f, struct str name);
 
 /* May it be seen: there, and not flagged \Deleted? */
 bool msg_visible(const struct msg *m);
+
+/* What is known is not to be believed before the next look. */
+void folder_doubt(struct folder *f);
 
 /* Says upward that the folder has changed, if it has. */
 void folder_tell(struct account *a, struct folder *f);

@@ -50,6 +50,11 @@ static void say_gone(struct account *a, struct folder *f, const struct msg *m)
     folder_event(a, f, m, EVENT_EXPUNGED);
 }
 
+void folder_doubt(struct folder *f)
+{
+    f->synced_at = f->told_at = 0;
+}
+
 void folder_tell(struct account *a, struct folder *f)
 {
     if (f->told == f->version)
@@ -114,7 +119,7 @@ void folder_reset(struct account *a, struct folder *f)
     f->uidvalidity = f->uidnext = 0;
     f->none_at = 0;
     f->modseq = 0;
-    f->synced_at = 0;
+    folder_doubt(f);
 }
 
 struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f)
@@ -188,6 +193,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
     if (meta && row->uid == f->probe)
         f->probe_seen = true;
+    if (meta && row->uid > f->met_upto)
+        f->met_upto = row->uid;
     struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
     if (!m) {
         if (!meta && !msgtable_knows(&f->msgs, row->uid))
@@ -369,16 +376,21 @@ void sync_refused(struct account *a, struct op *op)
     step_end(a, op, step_folder(a, op));
 }
 
+/* All messages up to here are known. Not so up to the last one in the table: this mount may just
+ * have moved that one here, behind others that have not been asked for yet. */
+static void note_met(struct folder *f, uint32_t uid)
+{
+    if (uid >= f->uidnext && uid)
+        f->uidnext = uid < UINT32_MAX ? uid + 1 : uid;
+}
+
 static void on_new_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
     if (f && !op->err) {
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
-        if (last && last->uid >= f->uidnext)
-            f->uidnext = last->uid < UINT32_MAX ? last->uid + 1 : last->uid;
-        f->sync_uidnext = f->uidnext;
+        note_met(f, f->met_upto);
         /* Fewer rows than messages: some were expunged, or could not be shown. */
         if (f->msgs.live != f->exists)
             f->todo |= SYNC_UIDS;
@@ -407,10 +419,9 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
     for (size_t i = 0; i < f->msgs.n; i++) {
         struct msg *m = &f->msgs.v[i];
         /* What arrived after the question is not in the answer. */
-        if (!(m->flags & MSG_GONE) && (!f->sync_uidnext || m->uid < f->sync_uidnext) &&
-            !uidset_has(found, m->uid))
+        if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
             msg_drop(a, f, m);
-        else if (m->flags & MSG_GONE && f->removed_at < f->sync_began && uidset_has(found, m->uid))
+        else if (m->flags & MSG_GONE && f->removed_at < f->asked_at && uidset_has(found, m->uid))
             msgtable_revive(&f->msgs, m); /* taken for gone on a server's word that it takes back */
     }
     uidset_free(&f->holes);
@@ -474,9 +485,8 @@ static void on_holes_done(struct op *op)
                         m->size = MSG_UNKNOWN_SIZE;
                     f->version++;
                 }
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
-        if (last && last->uid >= f->uidnext && last->uid < UINT32_MAX)
-            f->uidnext = last->uid + 1;
+        if (f->holes.n)
+            note_met(f, f->holes.r[f->holes.n - 1].hi);
     }
     step_done(a, op, f);
 }
@@ -503,7 +513,7 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
     if (kind == OP_FLAGS)
         op->modseq = f->modseq;
     /* The step before may have gone over another connection, which knew of more. */
-    op->refresh = kind == OP_META && !f->loading;
+    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->loading);
     pool_submit(a->pool, op);
 }
 
@@ -511,6 +521,7 @@ static void sync_step(struct account *a, struct folder *f)
 {
     if (f->todo & SYNC_NEW) {
         f->todo &= ~(unsigned)SYNC_NEW;
+        f->met_upto = 0;
         struct buf range = {0};
         buf_addf(&range, "%u:*", f->sync_from);
         sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
@@ -519,6 +530,10 @@ static void sync_step(struct account *a, struct folder *f)
         sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_rows_done);
     } else if (f->todo & SYNC_UIDS) {
         f->todo &= ~(unsigned)SYNC_UIDS;
+        /* What this mount moves into the folder from now on may be too new for the answer. */
+        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
+        f->asked_upto = last ? last->uid : 0;
+        f->asked_at = clock_ms();
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
     } else if (f->todo & SYNC_PROBE) {
         f->todo &= ~(unsigned)SYNC_PROBE;
@@ -546,7 +561,6 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     f->modseq_next = s->modseq > f->modseq ? s->modseq : f->modseq;
     unsigned dirty = f->sync_dirty = f->dirty;
     f->dirty = 0;
-    f->sync_uidnext = f->uidnext;
     if (f->probing) {
         f->dirty = dirty;
         f->sync_dirty = 0;
@@ -586,8 +600,11 @@ static void on_look_done(struct op *op)
     struct folder *f = step_folder(a, op);
     if (f)
         f->patient = false;
-    if (f && op->patient && op->err)
+    if (f && op->patient && op->err) {
+        /* Not again and again; but what is known is not to be believed until somebody asks. */
         f->dirty = f->sync_dirty = 0;
+        folder_doubt(f);
+    }
     if (op->patient && (op->err == -EIO || op->err == -ENOENT)) {
         a->tree_due = true; /* perhaps the mailbox is gone */
         pthread_cond_signal(&a->watch_cond);
@@ -660,12 +677,14 @@ void sync_due(struct account *a, struct folder *f)
 
 /* ---- questions ---- */
 
-/* Is what is known not older than `since`, or told by the server as it changes? The latter when it
- * was looked at after the connection that is told had selected the mailbox. */
-static bool is_fresh(struct account *a, const struct folder *f, int64_t since)
+/* Is what is known not older than `since`? That is when a look began; or any time while the server
+ * tells of changes as they happen, if there was a look after that connection had selected the
+ * mailbox. */
+static bool is_fresh(struct account *a, struct folder *f, int64_t since)
 {
-    return f->loaded && (f->synced_at >= since || (!f->dirty && !f->syncing &&
-                                                   f->synced_at >= pool_hears(a->pool, f->wire)));
+    if (!f->dirty && !f->syncing && f->synced_at >= pool_hears(a->pool, f->wire))
+        f->told_at = clock_ms();
+    return f->loaded && (f->synced_at >= since || f->told_at >= since);
 }
 
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)

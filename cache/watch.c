@@ -100,7 +100,7 @@ void watch_on_deaf(void *account)
     struct account *a = account;
     account_lock(a);
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
-        if (f->loaded && f->synced_at && clock_ms() - f->listed_at < IN_USE) {
+        if (f->loaded && clock_ms() - f->listed_at < IN_USE) {
             f->dirty |= CHANGE_EXISTS | CHANGE_FLAGS;
             due(a, f);
         }

@@ -115,6 +115,7 @@ struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
         conn_debug(c, ">", "DONE", 4);
         buf_adds(&c->out, "DONE\r\n"); /* with what comes next, in one round trip */
         c->idling = false;
+        pool_watching(c->pool, c);
         c->last_progress = clock_ms();
     }
     struct cmd *cmd = add_cmd(c, op, step, want);
@@ -287,9 +288,15 @@ void conn_select(struct conn *c, struct op *op, bool write)
     conn_end(c);
 }
 
+bool conn_busy(const struct conn *c)
+{
+    return c->ncmds > (c->idling ? 1u : 0u);
+}
+
 static bool box_fits(const struct conn *c, const struct op *op, bool write)
 {
-    return c->box.ready && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
+    bool sound = c->box.ready && !(c->box.doubt && !conn_busy(c));
+    return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
 }
 
 /* Were the operation's UIDs learnt in another life of the selected mailbox? */
@@ -324,12 +331,6 @@ static void selected(struct conn *c, struct op *op, const struct response *r)
     }
 }
 
-/* Is anything awaited? An IDLE that the server has accepted may last. */
-static bool busy(const struct conn *c)
-{
-    return c->ncmds > (c->idling ? 1u : 0u);
-}
-
 static void take_work(struct conn *c)
 {
     struct op *op;
@@ -344,7 +345,7 @@ static void take_work(struct conn *c)
             conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
             conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
-        else if (class->select && other_validity(c, op) && busy(c))
+        else if (class->select && other_validity(c, op) && conn_busy(c))
             conn_finish(c, op, -ESTALE);
         else if (class->select && other_validity(c, op))
             conn_select(c, op, write); /* one of the two views is old: look again */
@@ -376,20 +377,19 @@ static void notify_answered(struct conn *c, const struct response *r)
 {
     c->notify_tag = 0;
     c->notified = r->cond == COND_OK;
-    if (!c->notified)
-        return;
-    pool_watching(c->pool, c, true);
-    if (c->connects > 1)
-        pool_folders(c->pool); /* what became of them meanwhile was not heard */
+    pool_notified(c->pool, c);
+    if (c->notified && c->connects > 1) { /* what happened meanwhile was not heard */
+        pool_folders(c->pool);
+        pool_deaf(c->pool);
+    }
 }
 
 static void idle_answered(struct conn *c, const struct response *r)
 {
     c->idle_tag = 0;
-    c->idling = false;
+    c->idling = c->idle_asked = false;
     c->no_idle |= r->cond != COND_OK;
-    if (!c->notified)
-        pool_watching(c->pool, c, false);
+    pool_watching(c->pool, c);
 }
 
 static int on_tagged(struct conn *c, const struct response *r)
@@ -459,7 +459,9 @@ static int on_response(struct conn *c, char *data, size_t len)
     }
     if (r.kind == RESP_CONTINUE && c->idle_tag && !c->idling) {
         c->idling = true;
-        pool_watching(c->pool, c, true);
+        c->idle_asked = false;
+        pool_watching(c->pool, c);
+        pool_idle_works(c->pool);
         return 0;
     }
     if (r.kind == RESP_CONTINUE) {
@@ -642,8 +644,8 @@ enum {
 
 static bool may_idle(struct conn *c)
 {
-    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && !c->idle_tag && c->box.ready &&
-           pool_should_idle(c->pool, c);
+    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && pool_may_idle(c->pool) && !c->idle_tag &&
+           c->box.ready && pool_should_idle(c->pool, c);
 }
 
 /* The deadline was reached while nothing was awaited. */
@@ -654,6 +656,8 @@ static void on_quiet(struct conn *c)
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
         conn_end(c);
         c->idle_tag = c->tag;
+        c->idle_asked = true;
+        pool_watching(c->pool, c);
     } else if (renew) {
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
                  "NOOP"); /* ends an IDLE, too, which is begun anew */
@@ -665,7 +669,7 @@ static int64_t next_deadline(struct conn *c, int timeout)
 {
     if (flow_held(c))
         return flow_patience(c);
-    if (busy(c))
+    if (conn_busy(c))
         return c->last_progress + timeout;
     bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
     return c->quiet_since + (wants && !c->idling ? IDLE_AFTER : RENEW);
@@ -691,15 +695,17 @@ static int serve(struct conn *c)
     c->serving = true;
     c->quiet_since = clock_ms();
     for (;;) {
-        if (!busy(c) && pool_should_release(c->pool, c) && c->box.name)
+        if (!conn_busy(c) && pool_should_release(c->pool, c) && c->box.name)
             conn_leave_box(c);
         if (distrusted(c))
             return -ENETRESET;
         take_work(c);
+        if (pool_takes_over(c->pool, c))
+            c->watched_for = 0; /* IDLE is thought of once more */
         if (pool_finished(c->pool, c)) {
-            if (busy(c) && only_ops(c))
+            if (conn_busy(c) && only_ops(c))
                 return -ECANCELED; /* what is under way only asks */
-            if (!busy(c)) {
+            if (!conn_busy(c)) {
                 say_goodbye(c);
                 return 0;
             }
@@ -714,7 +720,7 @@ static int serve(struct conn *c)
             flow_give_up(c);
             return 0;
         }
-        if (err == -ETIMEDOUT && !busy(c)) {
+        if (err == -ETIMEDOUT && !conn_busy(c)) {
             c->watched_for = c->quiet_since;
             on_quiet(c);
             continue;
@@ -722,6 +728,8 @@ static int serve(struct conn *c)
         /* Bytes that came in the meantime may have moved the deadline. */
         if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;
+        if (err == -ETIMEDOUT && c->idle_asked)
+            pool_idle_fails(c->pool);
         if (err)
             return err;
     }
@@ -742,7 +750,7 @@ static void close_conn(struct conn *c, int err)
     if (c->enable_tag && err == -ECONNRESET)
         pool_never_enable(c->pool);
     c->enable_tag = c->notify_tag = c->idle_tag = 0;
-    c->notified = c->idling = c->qresync = false;
+    c->notified = c->idling = c->idle_asked = c->qresync = false;
     flow_drop(c);
     drop_literal(c);
     c->selecting = NULL;

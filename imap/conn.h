@@ -53,6 +53,8 @@ struct box {
     bool read_only;     /* the server said READ-ONLY */
     uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
     bool closing;       /* what comes may still be about the mailbox before this one */
+    bool doubt;         /* the server has trouble with it: selected anew before more is believed */
+    uint64_t changes;   /* counts what the server said of messages that came or went */
     struct mailbox_state state;
 };
 
@@ -118,10 +120,12 @@ struct conn {
     bool notified;         /* NOTIFY (RFC 5465) is in force */
     bool qresync;          /* QRESYNC (RFC 7162) is */
     unsigned idle_tag;     /* of the IDLE in flight; 0: none */
+    bool idle_asked;       /* ... that the server has not accepted yet: nothing can be begun */
     bool idling;           /* ... that the server has accepted and we have not ended */
     bool no_idle;          /* this server refuses it */
     int64_t quiet_since;   /* clock_ms() when the last command was answered */
     int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
+    int64_t doubt_next;    /* clock_ms(): box.doubt is not set before */
     char personal[256];    /* the personal namespace's prefix */
     int64_t slept;         /* clock_slept_ms() when the connection was last trusted */
     int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
@@ -139,7 +143,8 @@ struct conn {
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */
-    int64_t tried_at; /* when it was last told to connect */
+    bool missed;       /* it carried NOTIFY, and is to connect until it does so again */
+    int64_t tried_at;  /* when it was last told to connect */
     int64_t up_since;
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */
@@ -152,9 +157,11 @@ struct conn {
     bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */
     bool serving; /* logged in: conn_pump() also returns when woken */
 
-    bool watching;           /* its server tells it of changes unasked, */
-    bool notified_published; /* ... of all mailboxes */
+    bool watching;           /* it is told of changes in its mailbox as they happen (IDLE) */
+    bool notified_published; /* ... and, by and by, in all mailboxes (NOTIFY) */
     bool heard;              /* ... at any time since it was connected */
+    bool asking;             /* it waits until its server accepts IDLE */
+    bool take_over; /* another one that was told of changes in the same mailbox has left it */
 
     atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;
 };
@@ -197,6 +204,9 @@ bool conn_free_literal(const struct conn *c, size_t len);
 /* Sends `bytes` (it takes a reference of its own) behind what was written so far, without copying
  * them. One at a time. */
 void conn_literal(struct conn *c, struct blob *bytes);
+
+/* Is anything awaited? An IDLE that the server has accepted may last. */
+bool conn_busy(const struct conn *c);
 
 /* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
 void conn_select(struct conn *c, struct op *op, bool write);

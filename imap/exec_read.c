@@ -57,7 +57,10 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     op->state.fresh = c->box.fresh;
     op->state.resynced &= c->box.fresh;
     c->box.fresh = false;
-    conn_finish(c, op, c->box.ready ? outcome_errno(r) : -EIO);
+    if (c->box.ready && c->box.doubt && !conn_busy(c))
+        conn_select(c, op, c->box.write);
+    else
+        conn_finish(c, op, !c->box.ready ? -EIO : c->box.doubt ? -EBUSY : outcome_errno(r));
 }
 
 const struct op_class exec_check = {.retry = RETRY_REPEAT,
@@ -68,16 +71,14 @@ const struct op_class exec_check = {.retry = RETRY_REPEAT,
 
 /* ---- metadata and flags ---- */
 
-static void meta_start(struct conn *c, struct op *op)
+/* So that a connection that has not heard of what has just arrived takes notice. Dovecot does so
+ * only behind the command that follows, if that was sent in one go with the NOOP; see outdated().
+ */
+static void refresh(struct conn *c, const struct op *op)
 {
-    if (op->refresh && !c->box.just_selected) {
-        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "NOOP");
-        conn_end(c);
-    }
-    buf_addf(conn_begin(c, op, 0, WANT_NONE),
-             "UID FETCH %s (UID FLAGS INTERNALDATE RFC822.SIZE "
-             "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])",
-             op->text);
+    if (!op->refresh || c->box.just_selected)
+        return;
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "NOOP");
     conn_end(c);
 }
 
@@ -86,6 +87,38 @@ bool exec_once_more(struct op *op)
     bool first = !op->again;
     op->again = true;
     return first;
+}
+
+/* Did the server say, between the answer and the OK behind it, that messages came or went? Then the
+ * answer is from before that, and perhaps from before the question; the next one is not. */
+static bool outdated(const struct conn *c, struct op *op)
+{
+    return op->refresh && op->count != c->box.changes && exec_once_more(op);
+}
+
+static void meta_send(struct conn *c, struct op *op)
+{
+    op->count = c->box.changes;
+    buf_addf(conn_begin(c, op, 0, WANT_NONE),
+             "UID FETCH %s (UID FLAGS INTERNALDATE RFC822.SIZE "
+             "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])",
+             op->text);
+    conn_end(c);
+}
+
+static void meta_start(struct conn *c, struct op *op)
+{
+    refresh(c, op);
+    meta_send(c, op);
+}
+
+static void meta_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    if (r->cond == COND_OK && outdated(c, op))
+        meta_send(c, op);
+    else
+        conn_finish(c, op, outcome_errno(r));
 }
 
 static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -98,7 +131,7 @@ const struct op_class exec_meta = {.retry = RETRY_REPEAT,
                                    .select = true,
                                    .lists = true,
                                    .start = meta_start,
-                                   .answered = plain_answered};
+                                   .answered = meta_answered};
 
 static void flags_start(struct conn *c, struct op *op)
 {
@@ -141,6 +174,7 @@ static void search_send(struct conn *c, struct op *op, int step)
 
 static void search_start(struct conn *c, struct op *op)
 {
+    refresh(c, op);
     search_send(c, op, caps_has(&c->caps, CAP_ESEARCH) ? SEARCH_EXTENDED : SEARCH_PLAIN);
 }
 
@@ -148,6 +182,8 @@ static void search_answered(struct conn *c, struct op *op, int step, const struc
 {
     if (step == SEARCH_EXTENDED && r->cond == COND_BAD)
         search_send(c, op, SEARCH_PLAIN);
+    else if (r->cond == COND_OK && op->got && outdated(c, op))
+        search_send(c, op, step);
     else if (r->cond == COND_OK)
         conn_finish(c, op, exec_search_error(op));
     else

@@ -77,7 +77,8 @@ struct op {
     uint32_t modseq_validity; /* OP_CHECK: the UIDVALIDITY that `modseq` was learnt under */
     struct blob *bytes;       /* OP_APPEND: the message; a reference of the operation's */
     int64_t date;             /* OP_APPEND: INTERNALDATE, seconds since 1970 */
-    bool refresh;        /* OP_META: with a NOOP before it, so that what just arrived is seen */
+    bool refresh; /* OP_META, OP_SEARCH: what arrived before it was submitted must be seen, also by
+                     a connection that has not heard of it yet */
     bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */
     char delim;          /* OP_REMOVE, OP_RENAME: the hierarchy delimiter, 0 for NIL */
     struct uidset spare; /* UIDs this mount deleted that are only flagged so far */
@@ -124,7 +125,8 @@ struct op {
     bool again;        /* asked a second time, since the server may not have seen what is new */
     int phase;         /* of the kind's own steps; survives a lost connection */
     int fail;          /* first error of its commands, kept until the last is answered */
-    uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen */
+    uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
+                          box.changes as of the answer */
     bool by_copy;      /* OP_MOVE: by COPY and deletion */
     bool apart;        /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival;

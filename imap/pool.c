@@ -16,9 +16,10 @@
 #include "imap/pool_state.h"
 
 enum {
-    MAX_ATTEMPTS = 3,      /* connections lost under one operation before it fails */
-    RESTLESS_PAUSE = 1000, /* ms; SELECTs with less between them follow each other closely */
-    UNFAIR = 500,          /* ms; who waits longer gets the next turn */
+    MAX_ATTEMPTS = 3,         /* connections lost under one operation before it fails */
+    RESTLESS_PAUSE = 1000,    /* ms; SELECTs with less between them follow each other closely */
+    UNFAIR = 500,             /* ms; who waits longer gets the next turn */
+    NO_IDLE = 60 * 60 * 1000, /* ms without IDLE after the server did not answer one */
 };
 
 /* ---- small things ---- */
@@ -406,7 +407,7 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first_tried) {
         advice = POOL_CONNECT;
-    } else if (c->warm || sched_needed_locked(p, c) || (c->wanted && p->queue)) {
+    } else if (c->warm || c->missed || sched_needed_locked(p, c) || (c->wanted && p->queue)) {
         if (usable)
             advice = POOL_CONNECT;
         else
@@ -415,8 +416,9 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     if (advice == POOL_CONNECT) {
         c->status = CONN_CONNECTING;
         c->tried_at = clock_ms();
+        c->warm = false;
     }
-    c->wanted = c->warm = false;
+    c->wanted = false;
     pthread_mutex_unlock(&p->lock);
     fail_list(failed, lost_errno(err));
     return advice;
@@ -459,15 +461,17 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
     bool first = c->index == 0 && !p->first_tried;
     if (!err) {
         reconnect_done_locked(p, c);
+        c->missed &= c->notify_tag != 0;
         snprintf(c->cipher, sizeof c->cipher, "%s", stream_cipher(c->stream));
         memcpy(c->caps_published, c->caps.text, sizeof c->caps_published);
         if (first)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
     } else {
         reconnect_failed_locked(p, c, err, why);
+        c->missed &= err != -EACCES;
         failed = reconnect_doomed_locked(p, c);
     }
-    if (p->queue)
+    if (p->queue || p->conns[0].missed)
         sched_wake_all_locked(p); /* go on with fewer, or with more */
     if (first) {
         p->first_tried = true;
@@ -486,7 +490,8 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     pthread_mutex_lock(&p->lock);
     reconnect_lost_locked(p, c, err);
     bool deaf = c->heard && !p->stopping;
-    c->watching = c->notified_published = c->heard = false;
+    c->missed |= c->notified_published && err;
+    c->watching = c->asking = c->notified_published = c->heard = c->take_over = false;
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
@@ -512,11 +517,44 @@ void pool_never_enable(struct pool *p)
     p->no_enable = true;
 }
 
+bool pool_may_idle(const struct pool *p)
+{
+    return clock_ms() >= p->no_idle_until;
+}
+
+void pool_idle_works(struct pool *p)
+{
+    p->idle_works = true;
+}
+
+void pool_idle_fails(struct pool *p)
+{
+    if (p->idle_works || !pool_may_idle(p))
+        return;
+    p->no_idle_until = clock_ms() + NO_IDLE;
+    log_warn("the server does not answer IDLE: for an hour, changes are only looked for (poll=)");
+}
+
+/* `c` is about to leave its mailbox: who has it selected, too, and left it to `c` to be told of
+ * changes, may have to do so now. */
+static void leave_watch_locked(struct pool *p, const struct conn *c)
+{
+    for (unsigned i = 0; i < p->nconns; i++) {
+        struct conn *o = &p->conns[i];
+        if (o == c || o->status != CONN_UP || !o->box_name || !c->box_name ||
+            strcmp(o->box_name, c->box_name) != 0)
+            continue;
+        o->take_over = true;
+        sched_wake_conn(o);
+    }
+}
+
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write)
 {
     pthread_mutex_lock(&p->lock);
     if (mailbox)
         set_opening_locked(c, NULL);
+    leave_watch_locked(p, c);
     free(c->box_name);
     c->box_name = mailbox ? mem_strdup(mailbox) : NULL;
     c->box_write = write;
@@ -582,13 +620,36 @@ void pool_folders(struct pool *p)
     p->events->folders(p->ctx);
 }
 
-void pool_watching(struct pool *p, struct conn *c, bool watching)
+void pool_notified(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    c->watching = watching;
-    c->heard |= watching;
-    c->notified_published = watching && c->notified;
+    c->missed = false;
     pthread_mutex_unlock(&p->lock);
+    pool_watching(p, c);
+}
+
+void pool_deaf(struct pool *p)
+{
+    p->events->deaf(p->ctx);
+}
+
+void pool_watching(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    c->watching = c->idling && !c->box.doubt;
+    c->asking = c->idle_asked;
+    c->notified_published = c->notified;
+    c->heard |= c->idling || c->notified;
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool pool_takes_over(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    bool take_over = c->take_over;
+    c->take_over = false;
+    pthread_mutex_unlock(&p->lock);
+    return take_over;
 }
 
 bool pool_body_lane(struct pool *p)

@@ -45,7 +45,8 @@ struct pool_events {
     void (*status)(void *ctx, struct str mailbox, const struct mailbox_state *now);
     /* Mailboxes were made, renamed or deleted. */
     void (*folders)(void *ctx);
-    /* The connection that told of changes is lost: what happens from now on is not heard of. */
+    /* A connection that told of changes is lost, so that what happens from now on may not be heard
+     * of; or it tells again, and what happened in between was not. */
     void (*deaf)(void *ctx);
     /* What arrived together has been delivered. */
     void (*batch)(void *ctx);
@@ -72,8 +73,8 @@ bool pool_may_stream(struct pool *p);
 /* Goes on with a stream that is held. */
 void pool_resume(struct pool *p, struct op *op);
 
-/* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it;
- * INT64_MAX: there is none. */
+/* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it
+ * as they happen (IDLE); INT64_MAX: there is none at this moment. */
 int64_t pool_hears(struct pool *p, const char *mailbox);
 
 /* Message bodies may be asked for soon: connects for them, if no connection is there that could

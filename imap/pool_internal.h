@@ -52,6 +52,12 @@ bool pool_finished(struct pool *p, struct conn *c);
 bool pool_may_enable(const struct pool *p);
 void pool_never_enable(struct pool *p);
 
+/* May IDLE be sent? Not for an hour after the server left one without an answer, unless it has
+ * accepted one before: then it was the line that failed. */
+bool pool_may_idle(const struct pool *p);
+void pool_idle_works(struct pool *p);
+void pool_idle_fails(struct pool *p);
+
 /* Publishes the selected mailbox (NULL: none). */
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write);
 
@@ -69,14 +75,23 @@ void pool_vanished(struct pool *p, const char *mailbox, uint32_t uidvalidity,
                    const struct uidset *uids);
 void pool_status_of(struct pool *p, struct str mailbox, const struct mailbox_state *now);
 void pool_folders(struct pool *p);
+void pool_deaf(struct pool *p);
 void pool_batch(struct pool *p);
 
-/* Publishes whether the server tells this connection of changes unasked. */
-void pool_watching(struct pool *p, struct conn *c, bool watching);
+/* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idling), by
+ * NOTIFY (conn.notified). */
+void pool_watching(struct pool *p, struct conn *c);
+
+/* The same, once NOTIFY was answered. From the first OK on, the connection is made anew whenever it
+ * is lost, though others could do all there is to do. */
+void pool_notified(struct pool *p, struct conn *c);
 
 /* Should this connection ask, by IDLE, to be told of changes in its mailbox? Not when another one
- * that is told has the same mailbox selected. What NOTIFY says of mailboxes that are not selected
- * is less, and Dovecot 2.3 sometimes says nothing. */
+ * that does has the same mailbox selected. Without IDLE, NOTIFY is not enough: Dovecot 2.3
+ * sometimes says nothing until the next command, of the selected mailbox as of others. */
 bool pool_should_idle(struct pool *p, const struct conn *c);
+
+/* Is that question to be asked again, since another one has left this one's mailbox? Asks once. */
+bool pool_takes_over(struct pool *p, struct conn *c);
 
 #endif

@@ -38,6 +38,8 @@ struct pool {
     bool refusing;
     pthread_t refuser;
     atomic_bool no_enable;
+    atomic_bool idle_works;     /* an IDLE was accepted */
+    atomic_llong no_idle_until; /* clock_ms(); 0: IDLE has not failed */
 };
 
 /* ---- sched.c ---- */

@@ -72,7 +72,7 @@ int reconnect_patience_locked(const struct pool *p, const struct conn *c)
     int64_t now = clock_ms(), until = sched_next_due_locked(p);
     int64_t attempt = next_attempt_locked(p, c);
     const struct op *op;
-    if (p->queue && attempt > now && attempt < until)
+    if ((p->queue || c->warm || c->missed) && attempt > now && attempt < until)
         until = attempt;
     for (op = p->queue; op; op = op->next) { /* it must be answered then */
         int64_t end = op->patient ? INT64_MAX : op->submitted + p->config->timeout;
@@ -142,8 +142,8 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
     p->down_err = err;
     p->unasked = !asked_locked(p, c->tried_at);
     p->trusted = false;
-    /* With another one up nothing is urgent: the server may allow no more. */
-    bool spare = reconnect_others_up_locked(p, c);
+    /* With another one up nothing is urgent: the server may allow no more. Nor when nobody waits. */
+    bool spare = reconnect_others_up_locked(p, c) || p->unasked;
     p->pause = backoff_next(p->pause, spare ? BACKOFF_LONGEST : BACKOFF_LAST);
     hold_back_locked(p, p->pause, backoff_jitter(p->pause));
     if (err == -EACCES)

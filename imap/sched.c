@@ -103,15 +103,14 @@ static bool loses_less(const struct conn *c, const struct conn *than)
     return c->taken_at < than->taken_at;
 }
 
-/* The connection that should start `op` now: it has the mailbox selected, or is idle; bodies keep
- * off connection 0 if that costs nothing. NULL: none would start it soon. */
-static struct conn *best_locked(const struct pool *p, const struct op *op)
+/* The best of those that wait until IDLE is accepted, which may be long, or of the others. */
+static struct conn *best_of_locked(const struct pool *p, const struct op *op, bool asking)
 {
     bool body = op_class(op)->body;
     struct conn *idle = NULL;
     for (unsigned i = 0; i < p->nconns; i++) {
         struct conn *c = &p->conns[(i + body) % p->nconns];
-        if (!suits_locked(p, c, op))
+        if (c->asking != asking || !suits_locked(p, c, op))
             continue;
         if (op_class(op)->select && sched_has_selected(c, op))
             return c;
@@ -119,6 +118,14 @@ static struct conn *best_locked(const struct pool *p, const struct op *op)
             idle = c;
     }
     return idle;
+}
+
+/* The connection that should start `op` now: it has the mailbox selected, or is idle; bodies keep
+ * off connection 0 if that costs nothing. NULL: none would start it soon. */
+static struct conn *best_locked(const struct pool *p, const struct op *op)
+{
+    struct conn *best = best_of_locked(p, op, false);
+    return best ? best : best_of_locked(p, op, true);
 }
 
 /* May another connection be had, by waiting until it is connected? */
@@ -166,7 +173,7 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
         return false; /* a look that nobody waits for takes no mailbox away */
     for (unsigned i = 0; i < p->nconns; i++) {
         const struct conn *o = &p->conns[i];
-        if (o != c && sched_has_selected(o, op) && suits_locked(p, o, op))
+        if (o != c && !o->asking && sched_has_selected(o, op) && suits_locked(p, o, op))
             return false; /* it is awake and needs no SELECT */
     }
     return true;

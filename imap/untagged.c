@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "imap/arrival.h"
+#include "imap/clock.h"
 #include "imap/exec.h"
 #include "imap/limits.h"
 #include "imap/log.h"
@@ -161,6 +162,7 @@ static int on_exists(struct conn *c, const struct response *r)
     uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
     bool more = n > c->box.state.exists;
     c->box.state.exists = n;
+    c->box.changes += more;
     if (c->box.ready && more)
         pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
     return 0;
@@ -175,6 +177,7 @@ static int on_expunge(struct conn *c, const struct response *r)
         return 0;
     if (c->box.state.exists > 0)
         c->box.state.exists--;
+    c->box.changes++;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
             if (cmd->op->count++ == 0)
@@ -264,8 +267,10 @@ static int on_fetch(struct conn *c, const struct response *r)
 
 /* ---- SEARCH ---- */
 
-static int found(struct op *op, const char *text, size_t len)
+static int found(const struct conn *c, struct op *op, const char *text, size_t len)
 {
+    if (op->refresh)
+        op->count = c->box.changes;
     int err = len ? uidset_parse(&op->found, text, len) : 0;
     op->got = err == 0;
     if (err)
@@ -294,7 +299,7 @@ static int on_search(struct conn *c, const struct response *r)
             buf_addc(&set, ',');
         buf_add(&set, a->s.p, a->s.n);
     }
-    int err = found(op, set.data, set.len);
+    int err = found(c, op, set.data, set.len);
     buf_free(&set);
     return err;
 }
@@ -309,10 +314,9 @@ static int on_esearch(struct conn *c, const struct response *r)
         if (!arg_is(a, "ALL"))
             continue;
         bool set = a->next && a->next->type == ARG_ATOM;
-        return set ? found(op, a->next->s.p, a->next->s.n) : 0;
+        return set ? found(c, op, a->next->s.p, a->next->s.n) : 0;
     }
-    op->got = true; /* nothing matched */
-    return 0;
+    return found(c, op, NULL, 0); /* nothing matched */
 }
 
 /* ---- the table ---- */
@@ -357,6 +361,7 @@ static int on_vanished(struct conn *c, const struct response *r)
             cmd->op->count++;
             cmd->op->saw |= OP_SAW_VANISHED;
         }
+    c->box.changes += !earlier;
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
     uidset_free(&set);
     return 0;
@@ -431,8 +436,9 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
         caps_read(&c->caps, r->code_args);
     } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
         c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
-        pool_watching(c->pool, c, false);
+        pool_watching(c->pool, c);
         pool_folders(c->pool);
+        pool_deaf(c->pool);
     } else if (code == CODE_ALERT) {
         log_warn("the server says: " STR_FMT, STR_ARG(r->text));
     } else if (code == CODE_COPYUID) {
@@ -453,6 +459,27 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
     }
 }
 
+enum { DOUBT_PAUSE = 10000 }; /* ms before a mailbox is selected anew once more */
+
+/* An untagged NO or BAD, while the server is only asked what is new. That is how Dovecot says that
+ * the selected mailbox was deleted and another one made in its place, of which it tells nothing
+ * until that is selected; the command itself it answers OK. Not again and again: it may be about
+ * something else. */
+static void trouble(struct conn *c, const struct response *r)
+{
+    const struct cmd *cmd = c->cmds;
+    while (cmd && cmd->op && cmd->op->kind != OP_CHECK)
+        cmd = cmd->next;
+    if (!c->box.ready || !cmd || c->box.doubt || code_from_name(r->code) == CODE_ALERT ||
+        clock_ms() < c->doubt_next)
+        return;
+    log_info("%s: selected anew, since the server says: " STR_FMT, c->box.name, STR_ARG(r->text));
+    c->box.doubt = true;
+    c->doubt_next = clock_ms() + DOUBT_PAUSE;
+    pool_watching(c->pool, c);
+    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_POLL);
+}
+
 int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
@@ -467,6 +494,8 @@ int untagged_handle(struct conn *c, const struct response *r)
     }
     if (r->cond != COND_NONE) {
         untagged_code(c, NULL, r);
+        if (r->cond != COND_OK)
+            trouble(c, r);
         return 0;
     }
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

@@ -10,8 +10,10 @@ import json
 import os
 import re
 import select
+import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -315,6 +317,23 @@ def test_mailbox_made_anew(live):
     live.settle(['Box'])
     account.fill('Box', [message(14)])
     shows(lambda: told(mail, folder='Box', event='new') == [4])
+
+
+@flavours('NOTIFY', 'IDLE')
+def test_mailbox_made_anew_at_once(live):
+    """Dovecot goes on with the one that is gone, and says NO, untagged, where it tells of changes."""
+    account = live.account
+    account.fill('Box', [message(n) for n in (1, 2)])
+    mail = live.mount('poll=0')
+    live.listed('Box')
+    known = status(mail, 'messages known')
+    account.client().delete('Box')
+    account.fill('Box', [message(n) for n in (11, 12, 13)])
+    shows(lambda: status(mail, 'messages known') == known + 1)
+    assert mail.names('Box') == ['1.eml', '2.eml', '3.eml']
+    assert (mail / 'Box/1.eml').read_bytes() == message(11).data
+    account.fill('Box', [message(14)])
+    shows(lambda: told(mail, folder='Box', event='new') == [4], lambda: events(mail))
 
 
 # ---- .imapfs/events ------------------------------------------------------------------------------
@@ -691,17 +710,43 @@ def test_idle_refused(mini, mount_mini, word):
 
 
 def test_idle_without_an_answer(mini, mount_mini):
-    """The connection is given up when nothing comes, and everything goes on."""
+    """Nobody waits behind it while another connection is free. The one that sent it is given up, and
+    then the server is polled."""
     mini.on['IDLE'] = lambda session, _: True
-    mail = mount_mini(mini, 'names=uid', 'timeout=1')
+    mail = mount_mini(mini, 'names=uid', 'timeout=5', 'poll=1')
     assert mail.names() == ['1.eml', '2.eml', '3.eml']
-    for uid in (1, 2, 3):
-        asked = mini.names().count('IDLE')
-        began = time.monotonic()
+    shows(lambda: 'IDLE' in mini.names() and 'connection 1: up' in status_text(mail))
+    os.setxattr(mail / 'INBOX/1.eml', 'user.imap.flags', b'+\\Flagged')
+    assert 'does not answer' not in mail.log()
+    shows(lambda: 'does not answer' in mail.log())
+    mini.box('INBOX').add(message(4).data)
+    shows(lambda: told(mail, event='new') == [4])
+    asked = mini.names().count('IDLE')
+    for uid in (2, 3):
         os.setxattr(mail / f'INBOX/{uid}.eml', 'user.imap.flags', b'+\\Flagged')
-        assert time.monotonic() - began < 3 + 5 * SLOW
-        shows(lambda: mini.names().count('IDLE') > asked)
-    assert mini.connections < 12
+        looks = mini.names().count('NOOP')
+        shows(lambda: mini.names().count('NOOP') > looks)
+    assert mini.names().count('IDLE') == asked <= 2
+    assert mail.log().count('does not answer') == 1
+    assert 'told of changes' not in status_text(mail)
+
+
+def test_always_in_trouble(mini, mount_mini):
+    """A server that says NO whenever it is asked what is new is believed all the same, by and by."""
+    def noop(session, _command):
+        session.send(b'* NO trouble\r\n')
+
+    mini.on['NOOP'] = mini.on['IDLE'] = noop
+    mail = mount_mini(mini, 'names=uid', 'poll=1')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    began = time.monotonic()
+    for uid in (4, 5, 6):
+        mini.box('INBOX').add(message(uid).data)
+        shows(lambda: mail.names()[-1] == f'{uid}.eml')
+        idled = mini.names().count('IDLE')
+        shows(lambda: mail.names() and mini.names().count('IDLE') > idled + 1)
+    selects = [n for n in mini.names() if n in ('SELECT', 'EXAMINE')]
+    assert len(selects) <= 4 + 2 * (time.monotonic() - began) / 10, selects
 
 
 def test_changes_without_uids(mini, mount_mini):
@@ -775,6 +820,143 @@ def test_notify(mini, mount_mini, word):
         mini.box('INBOX').add(message(5).data)
         shows(lambda: told(mail, event='new') == [4, 5])
     assert mini.names().count('NOTIFY') == 1
+
+
+def has_selected(mail, connection, mailbox):
+    return re.search(rf'^connection {connection}: up, .*, mailbox {mailbox},', status_text(mail),
+                     re.M)
+
+
+def test_notify_without_idle(mini, mount_mini):
+    """A server that promises to tell and does not is asked."""
+    def list_only(session, command):
+        session.do_list(*command.args)
+        session.reply('LIST completed')  # and not a word on INBOX
+        return True
+
+    mini.without('IDLE')
+    mini.on['LIST'] = list_only
+    mini.capabilities.append('NOTIFY')
+    mini.on['NOTIFY'] = lambda session, _: session.reply('I will') or True
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    shows(lambda: '(NOTIFY)' in status_text(mail))
+    shows(lambda: mail.names() and 'NOOP' in mini.names())  # a look since INBOX was selected
+    mini.box('INBOX').add(message(4).data)
+    shows(lambda: mail.names() == ['1.eml', '2.eml', '3.eml', '4.eml'])
+
+
+def test_idle_is_taken_over(mini, mount_mini):
+    """Two connections have INBOX, of which one idles; that one moves on."""
+    mini.box('INBOX').add(message(4, 1_000_000).data)
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=2')
+    assert len(mail.names()) == 4
+    shows(lambda: 'connection 1: up' in status_text(mail))
+    assert len((mail / 'INBOX/4.eml').read_bytes()) > 1_000_000
+    shows(lambda: has_selected(mail, 0, 'INBOX') and has_selected(mail, 1, 'INBOX'))
+    shows(lambda: mini.names()[-1] == 'IDLE' and
+          bool(idles(mail, 0)) + bool(idles(mail, 1)) == 1)
+    idling = 0 if idles(mail, 0) else 1
+    time.sleep(0.6)  # so that the other one has had its moment to think of it
+    assert not idles(mail, 1 - idling)
+    shows(lambda: mail.names('Other') == [] and has_selected(mail, idling, 'Other'),
+          lambda: status_text(mail))
+    shows(lambda: idles(mail, 1 - idling))
+    mini.box('INBOX').add(message(5).data)
+    shows(lambda: told(mail, folder='INBOX', event='new') == [5])
+
+
+def test_notify_comes_back(mini, mount_mini):
+    """Only the connection that carried it is lost, and cannot be made anew for a while."""
+    folders = ['INBOX', 'Other', 'Third']
+    mini.box('Third')
+    mini.capabilities.append('NOTIFY')
+    carriers = []
+
+    def notify(session, _command):
+        carriers.append(session)
+        session.reply('NOTIFY completed')
+        return True
+
+    mini.on['NOTIFY'] = notify
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=2')
+    for folder in folders:
+        mail.names(folder)
+    shows(lambda: 'connection 1: up' in status_text(mail) and idles(mail))
+    greeting, mini.greeting = mini.greeting, b'* BYE too many\r\n'
+    before, looks = mini.connections, [n for n in mini.names() if n in ('SELECT', 'NOOP')]
+    carriers[0].peer.sock.shutdown(socket.SHUT_RDWR)
+    shows(lambda: mini.connections >= before + 2)
+    shows(lambda: len([n for n in mini.names() if n in ('SELECT', 'NOOP')]) >= len(looks) + 3)
+    assert 'connection 1: up' in status_text(mail)
+    for folder in folders:
+        mini.box(folder).add(message(9).data)
+    mini.greeting = greeting
+    shows(lambda: '(NOTIFY)' in status_text(mail))
+    for folder in folders:
+        shows(lambda: len(told(mail, folder=folder, event='new')) == 1)
+    assert len(carriers) == 2
+
+
+def test_look_refused(mini, mount_mini):
+    """What was told and could not be looked at is looked at when somebody asks."""
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert len(mail.names()) == 3
+    shows(lambda: idles(mail))
+    mini.box('INBOX').add(message(4).data)
+    shows(lambda: told(mail, event='new') == [4])  # so there was a look since INBOX was selected
+    refused_looks = []
+
+    def noop(session, command):
+        if refused_looks:
+            return False
+        refused_looks.append(command)
+        session.reply('not now', 'NO')
+        return True
+
+    mini.on['NOOP'] = noop
+    mini.box('INBOX').add(message(5).data)
+    shows(lambda: refused_looks and mini.names()[-1] == 'IDLE' and idles(mail))
+    time.sleep(1.2)  # a look that is a second old is given away
+    assert mail.names() == ['1.eml', '2.eml', '3.eml', '4.eml', '5.eml']
+
+
+def test_moved_here_during_a_look(mini, mount_mini):
+    """The message is on the server, though the answer that says which are left does not have it:
+    that connection has not heard of it. Like Dovecot, the server takes no notice of what is new
+    before a command that came in one go with the NOOP."""
+    mini.box('Other').add(message(9).data)
+    asked, moved = threading.Event(), threading.Event()
+
+    def noop(session, _command):
+        if session.peer.readable(0):
+            session.reply('NOOP completed')
+            return True
+        return False
+
+    def fetch(session, command):
+        if b' 4:*' not in command.raw or moved.is_set():
+            return False
+        asked.set()
+        moved.wait(SOON)
+        session.do_uid_fetch(*command.args)
+        session.reply('FETCH completed')
+        return True
+
+    mini.on.update({'NOOP': noop, 'UID FETCH': fetch})
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names('Other') == ['1.eml'] and mail.names() == ['1.eml', '2.eml', '3.eml']
+    shows(lambda: idles(mail, 0) or idles(mail, 1))
+    inbox = mini.box('INBOX')
+    with mini.lock:
+        del inbox.mails[0]
+        inbox.add(message(4).data)
+    assert asked.wait(SOON)
+    os.rename(mail / 'Other/1.eml', mail / 'INBOX/moved.eml')
+    moved.set()
+    shows(lambda: mail.names() == ['2.eml', '3.eml', '4.eml', '5.eml'])
+    assert told(mail, folder='INBOX', event='expunged') == [1]
+    assert sorted(told(mail, folder='INBOX', event='new')) == [4, 5]
 
 
 FLOODS = {

@@ -20,6 +20,7 @@ struct want {
     uint32_t uidvalidity;
     char delim;
     bool mark_seen;
+    bool refresh;
     const char *uids;   /* OP_BODIES */
     bool late;          /* submitted when the script says "GO" once more */
     const char *append; /* the message of OP_APPEND */
@@ -186,6 +187,7 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->len = w->len;
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
+    op->refresh = w->refresh;
     if (w->uids)
         assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
     if (w->append) {
