@@ -132,18 +132,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=why))
 
 
-FIGURES: list[str] = []  # what a test wants printed when all are over, passed or not
-
-
 @pytest.fixture
-def figures() -> Callable[[str], None]:
-    return FIGURES.append
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """figures(text): to be printed when all tests are over, passed or not."""
+    return lambda text: record_property('figures', text)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for text in FIGURES:
-        terminalreporter.section('figures')
-        terminalreporter.write_line(text)
+    # Only with the reports do they come here from a process that runs tests for this one.
+    for report in (r for reports in terminalreporter.stats.values() for r in reports):
+        if getattr(report, 'when', None) == 'call':
+            for name, text in report.user_properties:
+                if name == 'figures':
+                    terminalreporter.section('figures')
+                    terminalreporter.write_line(text)
 
 
 def pytest_unconfigure() -> None:

@@ -210,8 +210,9 @@ def test_one_after_the_other_by_their_heads(walked):
         fd = os.open(path_of(mail, uid), os.O_RDONLY)
         assert os.read(fd, 100) == body[:100]
         os.close(fd)
-    assert settled(mail, proxy) <= sum(map(len, bodies.values())) * 1.05
-    assert len(body_commands(proxy)) <= 100 / 4
+    # A few may be asked for while they are on their way; all of them twice would be 2.
+    assert settled(mail, proxy) <= sum(map(len, bodies.values())) * 1.3
+    assert len(body_commands(proxy)) <= 100 / 3
 
 
 # ---- no walk -------------------------------------------------------------------------------------
