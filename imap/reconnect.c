@@ -142,7 +142,8 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
     p->down_err = err;
     p->unasked = !asked_locked(p, c->tried_at);
     p->trusted = false;
-    /* With another one up nothing is urgent: the server may allow no more. Nor when nobody waits. */
+    /* With another one up nothing is urgent: the server may allow no more. Nor when nobody waits.
+     */
     bool spare = reconnect_others_up_locked(p, c) || p->unasked;
     p->pause = backoff_next(p->pause, spare ? BACKOFF_LONGEST : BACKOFF_LAST);
     hold_back_locked(p, p->pause, backoff_jitter(p->pause));
@@ -156,6 +157,8 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
 static void note_brief_locked(struct pool *p, const struct conn *c)
 {
     int64_t now = clock_ms(), pause = 0;
+    if (c->up_since <= p->brief_at)
+        return; /* lost together with the one before */
     p->brief = now - p->brief_at < 2 * BACKOFF_LONGEST ? p->brief + 1 : 1;
     p->brief_at = now;
     int64_t last = reconnect_others_up_locked(p, c) ? BACKOFF_LONGEST : BACKOFF_LAST;
