@@ -101,6 +101,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line('markers', 'tsan: also runs under ThreadSanitizer')
     config.addinivalue_line('markers', 'deadline(seconds): instead of the usual one')
     signal.signal(signal.SIGALRM, _alarm)
+    # A shell's background job, which this may be, ignores SIGINT, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # SIGTERM unwinds like Ctrl-C, so that fixtures are torn down.
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     WATCHDOG.start()

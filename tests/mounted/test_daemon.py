@@ -45,10 +45,8 @@ def test_interrupt_of_a_blocked_cat(mount_mini, sig):
     mini = Stalling()
     mail = mount_mini(mini, 'names=uid')
     assert mail.names() == ['1.eml', '2.eml']
-    # A shell's background job, which the tests may be, ignores SIGINT, and so do its children.
     cat = subprocess.Popen(['cat', str(mail / 'INBOX/1.eml')], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert mini.asked.wait(20 * SLOW)
         cat.send_signal(sig)
