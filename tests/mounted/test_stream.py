@@ -285,7 +285,7 @@ def test_two_large_messages(account, make_proxy, make_mount):
 
 
 @pytest.mark.tsan
-@pytest.mark.parametrize('after', [1, PIECE + 1, 5 * MIB + 333, 20 * MIB])
+@pytest.mark.parametrize('after', [1, PIECE + 1, 5 * MIB + 333, 14 * MIB])
 def test_cut(large, after):
     """It goes on where it ended, over another connection."""
     body, proxy, mail = large()
