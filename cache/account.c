@@ -115,9 +115,9 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
 struct account *account_open(const struct account_config *config, const struct account_hooks *hooks,
                              struct buf *why)
 {
-    static const struct pool_events events = {.row = sync_on_row,
-                                              .changed = sync_on_change,
-                                              .vanished = sync_on_vanished,
+    static const struct pool_events events = {.row = messages_on_row,
+                                              .changed = messages_on_change,
+                                              .vanished = messages_on_vanished,
                                               .status = watch_on_status,
                                               .folders = watch_on_folders,
                                               .deaf = watch_on_deaf,

@@ -133,7 +133,7 @@ struct folder_detail {
 };
 int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *out);
 
-/* ---- messages (sync.c) ---- */
+/* ---- messages (messages.c, sync.c) ---- */
 
 /* Makes sure that what is known of the folder's messages is not older than `since`. With `w` NULL
  * it only sees to it that this is under way. */

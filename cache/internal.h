@@ -218,7 +218,7 @@ struct folder *tree_path(struct account *a, const char *path);
 /* A new generation: the folder's messages are numbered anew, the old numbers are stale. */
 void folder_renumber(struct account *a, struct folder *f);
 
-/* ---- sync.c ---- */
+/* ---- messages.c ---- */
 
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
                   struct msg_info *out);
@@ -245,6 +245,14 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m);
 /* Forgets all messages; the folder must be loaded anew. */
 void folder_reset(struct account *a, struct folder *f);
 
+void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
+                     const struct fetch_row *row);
+void messages_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
+void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
+                          const struct uidset *uids);
+
+/* ---- sync.c ---- */
+
 /* The server had nothing to say of this message: finds out whether it is gone, and wakes the
  * waiters then. */
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters);
@@ -253,11 +261,6 @@ void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct wa
  * the account's lock. */
 void sync_refused(struct account *a, struct op *op);
 
-void sync_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
-                 const struct fetch_row *row);
-void sync_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
-void sync_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
-                      const struct uidset *uids);
 void sync_on_batch(void *account);
 
 /* Looks at what is new in the folder, without anyone waiting for it. */

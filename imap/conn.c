@@ -1,7 +1,6 @@
 #include "imap/conn.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -228,107 +227,16 @@ void conn_finish(struct conn *c, struct op *op, int err)
     pool_done(c->pool, c, op, err);
 }
 
-void conn_forget_box(struct conn *c)
-{
-    free(c->box.name);
-    c->box = (struct box){0};
-    pool_selected(c->pool, c, NULL, false);
-}
-
-/* Is `name` the mailbox, or below it? */
-static bool covers(const char *mailbox, char delim, const char *name)
-{
-    size_t n = strlen(mailbox);
-    return strncmp(name, mailbox, n) == 0 && (name[n] == '\0' || (delim && name[n] == delim));
-}
-
-void conn_leave_box(struct conn *c)
-{
-    /* Never CLOSE, which expunges. Without UNSELECT, failing to open another mailbox closes this
-     * one (RFC 3501 section 6.3.1). */
-    const char *leave = caps_has(&c->caps, CAP_UNSELECT)
-                            ? "UNSELECT"
-                            : "EXAMINE \"imapfs: no such mailbox, to close the one that is open\"";
-    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), leave);
-    conn_end(c);
-    conn_forget_box(c);
-}
-
-void conn_deselect(struct conn *c, const char *mailbox, char delim)
-{
-    pool_release(c->pool, c, mailbox, delim);
-    if (c->box.name && covers(mailbox, delim, c->box.name))
-        conn_leave_box(c);
-}
-
-static void start(struct conn *c, struct op *op)
+void conn_start(struct conn *c, struct op *op)
 {
     op->sent = true;
     op_class(op)->start(c, op);
     c->box.just_selected = false;
 }
 
-void conn_select(struct conn *c, struct op *op, bool write)
-{
-    bool closing = c->box.name;
-    conn_forget_box(c);
-    c->selecting = op;
-    c->box.closing = closing;
-    c->box.name = mem_strdup(op->mailbox);
-    c->box.write = write;
-    struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
-    buf_adds(b, write ? "SELECT " : "EXAMINE ");
-    conn_mailbox(c, b, op->mailbox);
-    if (c->qresync && op->kind == OP_CHECK && op->modseq && op->modseq_validity) {
-        c->box.resync = op->modseq_validity;
-        buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", op->modseq_validity, op->modseq);
-    } else if (caps_has(&c->caps, CAP_CONDSTORE)) {
-        buf_adds(b, " (CONDSTORE)");
-    }
-    conn_end(c);
-}
-
 bool conn_busy(const struct conn *c)
 {
     return c->ncmds > (c->idling ? 1u : 0u);
-}
-
-static bool box_fits(const struct conn *c, const struct op *op, bool write)
-{
-    bool sound = c->box.ready && !(c->box.doubt && !conn_busy(c));
-    return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
-}
-
-/* Were the operation's UIDs learnt in another life of the selected mailbox? */
-static bool other_validity(const struct conn *c, const struct op *op)
-{
-    return op->uidvalidity && c->box.state.uidvalidity &&
-           op->uidvalidity != c->box.state.uidvalidity;
-}
-
-static void selected(struct conn *c, struct op *op, const struct response *r)
-{
-    c->selecting = NULL;
-    int err = outcome_errno(r);
-    if (err) {
-        conn_forget_box(c);
-        conn_finish(c, op, err);
-        return;
-    }
-    c->box.ready = c->box.fresh = c->box.just_selected = true;
-    c->box.state.resynced = c->box.resync && c->box.resync == c->box.state.uidvalidity;
-    c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
-    pool_selected(c->pool, c, c->box.name, c->box.write);
-    if (other_validity(c, op)) {
-        log_warn("mailbox %s has a new UIDVALIDITY (%u, was %u): what was known of it is void",
-                 op->mailbox, c->box.state.uidvalidity, op->uidvalidity);
-        conn_finish(c, op, -ESTALE);
-    } else if (op_class(op)->write && c->box.read_only) {
-        log_info("mailbox %s is read-only on the server", op->mailbox);
-        conn_finish(c, op, -EACCES);
-    } else {
-        start(c, op);
-    }
 }
 
 static void take_work(struct conn *c)
@@ -345,12 +253,12 @@ static void take_work(struct conn *c)
             conn_finish(c, op, -EACCES);
         else if (class->select && !box_fits(c, op, write))
             conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
-        else if (class->select && other_validity(c, op) && conn_busy(c))
+        else if (class->select && box_other_validity(c, op) && conn_busy(c))
             conn_finish(c, op, -ESTALE);
-        else if (class->select && other_validity(c, op))
+        else if (class->select && box_other_validity(c, op))
             conn_select(c, op, write); /* one of the two views is old: look again */
         else
-            start(c, op);
+            conn_start(c, op);
     }
 }
 
@@ -423,7 +331,7 @@ static int on_tagged(struct conn *c, const struct response *r)
         log_warn("%s%s%s refused by the server: " STR_FMT, op->mailbox ? op->mailbox : "",
                  op->mailbox ? ": " : "", op_name(op), STR_ARG(r->text));
     if (op && step == STEP_SELECT)
-        selected(c, op, r);
+        box_selected(c, op, r);
     else if (op)
         op_class(op)->answered(c, op, step, r);
     return 0;

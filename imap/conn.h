@@ -176,17 +176,8 @@ void conn_end(struct conn *c);
 /* Ends `op` with `err` once its last command is answered; more commands may not be sent for it. */
 void conn_finish(struct conn *c, struct op *op, int err);
 
-/* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
-void conn_deselect(struct conn *c, const char *mailbox, char delim);
-
 /* The connection is gone and with it the answers to commands that nobody waits for. */
 void conn_forget_cmds(struct conn *c);
-
-/* Leaves whatever mailbox is selected on the server, without expunging anything. */
-void conn_leave_box(struct conn *c);
-
-/* Notes that no mailbox is selected any more, because of a command that is about to be sent. */
-void conn_forget_box(struct conn *c);
 
 /* The oldest operation in flight that wants this; NULL if none. */
 struct op *conn_wanting(struct conn *c, enum want want);
@@ -205,11 +196,11 @@ bool conn_free_literal(const struct conn *c, size_t len);
  * them. One at a time. */
 void conn_literal(struct conn *c, struct blob *bytes);
 
+/* Sends what `op` begins with; its mailbox is selected. */
+void conn_start(struct conn *c, struct op *op);
+
 /* Is anything awaited? An IDLE that the server has accepted may last. */
 bool conn_busy(const struct conn *c);
-
-/* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
-void conn_select(struct conn *c, struct op *op, bool write);
 
 /* The bytes, which are part of the response being handled, as a blob: a copy, or, when they are the
  * better part of what was read, the very memory. NULL when there is none left. */
@@ -230,6 +221,29 @@ void *conn_main(void *conn);
 
 /* Writes one line to the debug log. */
 void conn_debug(struct conn *c, const char *dir, const char *data, size_t len);
+
+/* ---- box.c: the selected mailbox ---- */
+
+/* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
+void conn_select(struct conn *c, struct op *op, bool write);
+
+/* SELECT or EXAMINE for `op` was answered: starts it, or ends it with what is wrong. */
+void box_selected(struct conn *c, struct op *op, const struct response *r);
+
+/* Is the operation's mailbox selected, in the way that it needs, and not in doubt? */
+bool box_fits(const struct conn *c, const struct op *op, bool write);
+
+/* Were the operation's UIDs learnt in another life of the selected mailbox? */
+bool box_other_validity(const struct conn *c, const struct op *op);
+
+/* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
+void conn_deselect(struct conn *c, const char *mailbox, char delim);
+
+/* Leaves whatever mailbox is selected on the server, without expunging anything. */
+void conn_leave_box(struct conn *c);
+
+/* Notes that no mailbox is selected any more, because of a command that is about to be sent. */
+void conn_forget_box(struct conn *c);
 
 /* ---- flow.c ---- */
 

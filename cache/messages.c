@@ -1,0 +1,300 @@
+/* What is known of the messages of a folder: rows and expunges are taken in here whoever asked for
+ * them, and what changed is told upward. */
+#include "cache/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "imap/clock.h"
+#include "imap/limits.h"
+#include "imap/mem.h"
+
+/* ---- messages ---- */
+
+bool msg_visible(const struct msg *m)
+{
+    return !(m->flags & (MSG_GONE | FLAG_DELETED));
+}
+
+void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
+                  struct msg_info *out)
+{
+    out->folder = folder_id(a, f);
+    out->gen = f->gen;
+    out->uid = m->uid;
+    out->flags = m->flags & FLAG_SYSTEM;
+    out->date = m->date;
+    out->size = m->size;
+    out->named = m->flags & MSG_NAMED;
+    const char *label = msgtable_label(&f->msgs, m);
+    size_t n = strnlen(label, sizeof out->label - 1);
+    memcpy(out->label, label, n);
+    out->label[n] = '\0';
+}
+
+static void say_gone(struct account *a, struct folder *f, const struct msg *m)
+{
+    struct msg_info info;
+    f->version++;
+    msg_describe(a, f, m, &info);
+    a->hooks.msg_gone(a->hooks.ctx, &info);
+    folder_event(a, f, m, EVENT_EXPUNGED);
+}
+
+void folder_doubt(struct folder *f)
+{
+    f->synced_at = f->told_at = 0;
+}
+
+void folder_tell(struct account *a, struct folder *f)
+{
+    if (f->told == f->version)
+        return;
+    f->told = f->version;
+    f->changed = time(NULL);
+    a->hooks.folder_changed(a->hooks.ctx, folder_id(a, f));
+}
+
+static void add_path(const struct account *a, const struct folder *f, struct buf *out)
+{
+    if (f == a->top || !f->parent)
+        return;
+    add_path(a, f->parent, out);
+    buf_addf(out, "%s%s", out->len ? "/" : "", f->name);
+}
+
+static void add_flags(const struct folder *f, const struct msg *m, struct buf *out)
+{
+    flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
+    for (unsigned i = 0; i < MSG_KEYWORDS; i++)
+        if (m->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
+            buf_addf(out, "%s%s", out->len ? " " : "", f->keywords[i]);
+}
+
+void folder_event(struct account *a, const struct folder *f, const struct msg *m,
+                  enum account_event what)
+{
+    if (!f->loaded)
+        return;
+    struct msg_info info;
+    struct buf path = {0}, flags = {0};
+    msg_describe(a, f, m, &info);
+    add_path(a, f, &path);
+    if (what == EVENT_FLAGS)
+        add_flags(f, m, &flags);
+    a->hooks.event(a->hooks.ctx, buf_str(&path), &info, what, buf_str(&flags));
+    buf_free(&path);
+    buf_free(&flags);
+}
+
+void msg_drop(struct account *a, struct folder *f, struct msg *m)
+{
+    if (msg_visible(m))
+        say_gone(a, f, m);
+    body_forget(a, f->gen, m->uid);
+    msgtable_remove(&f->msgs, m);
+    f->removed_at = clock_ms();
+}
+
+void folder_reset(struct account *a, struct folder *f)
+{
+    f->loaded = false;
+    for (size_t i = 0; i < f->msgs.n; i++)
+        if (!(f->msgs.v[i].flags & MSG_GONE))
+            msg_drop(a, f, &f->msgs.v[i]);
+    msgtable_clear(&f->msgs);
+    uidset_free(&f->own_deleted);
+    folder_renumber(a, f);
+    f->load_upto = f->probe = 0;
+    memset(f->probed, 0, sizeof f->probed);
+    f->uidvalidity = f->uidnext = 0;
+    f->none_at = 0;
+    f->modseq = 0;
+    folder_doubt(f);
+}
+
+struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f)
+{
+    for (int hops = 0; hops < 8; hops++) {
+        *f = folder_by_gen(a, gen);
+        struct msg *m = *f ? msgtable_find(&(*f)->msgs, uid) : NULL;
+        if (m && msg_visible(m))
+            return m;
+        if (!moved_follow(a, &gen, &uid))
+            return NULL;
+    }
+    return NULL;
+}
+
+/* ---- rows ---- */
+
+uint32_t folder_keyword(struct folder *f, struct str name)
+{
+    for (unsigned i = 0; i < MSG_KEYWORDS; i++) {
+        if (!f->keywords[i])
+            f->keywords[i] = mem_strndup(name.p, name.n);
+        if (str_is(name, f->keywords[i]))
+            return 1u << (MSG_KEYWORD_SHIFT + i);
+    }
+    return 0;
+}
+
+/* `is_new`: what makes it known came in the same row, and is told of by the caller. */
+static void take_flags(struct account *a, struct folder *f, struct msg *m,
+                       const struct fetch_row *row, bool is_new)
+{
+    uint32_t flags = row->flags;
+    for (const struct arg *k = row->flag_list; k; k = k->next)
+        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n < 128)
+            flags |= folder_keyword(f, k->s);
+    bool was_visible = msg_visible(m);
+    uint32_t before = m->flags;
+    m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
+    if (was_visible && !msg_visible(m))
+        say_gone(a, f, m);
+    if (!was_visible && msg_visible(m)) {
+        f->version++;
+        if (before & MSG_NAMED && !is_new)
+            folder_event(a, f, m, EVENT_NEW); /* rescued from deletion */
+    }
+    if (was_visible && msg_visible(m) && before & MSG_NAMED &&
+        (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
+        folder_event(a, f, m, EVENT_FLAGS);
+    if (msg_visible(m) && f->own_deleted.n)
+        uidset_remove(&f->own_deleted, m->uid); /* someone rescued it: it is mail again */
+}
+
+/* A listing may follow the load as long as the rows come one by one: behind a number left out there
+ * may be a UID whose row was lost, and it must not be listed too late. */
+static void load_passed(struct folder *f, const struct fetch_row *row)
+{
+    if (f->load_seq && row->seq != f->load_seq && row->seq != f->load_seq + 1)
+        f->load_gap = true;
+    if (!f->load_seq && f->sync_from == 1 && row->seq != 1)
+        f->load_gap = true;
+    if (f->load_gap || row->uid < f->load_upto)
+        return;
+    f->load_seq = row->seq;
+    f->load_upto = row->uid;
+}
+
+static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
+                     const char *label, size_t label_len)
+{
+    bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
+    if (meta && row->uid == f->probe)
+        f->probe_seen = true;
+    if (meta && row->uid > f->met_upto)
+        f->met_upto = row->uid;
+    struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
+    if (!m) {
+        if (!meta && !msgtable_knows(&f->msgs, row->uid))
+            f->dirty |= CHANGE_EXISTS; /* flags of a message we have not met */
+        return;
+    }
+    /* What gives the name is taken once: a name stays as long as its message. */
+    if (row->has & FETCH_DATE && !(m->flags & MSG_NAMED))
+        m->date = row->date;
+    if (row->has & FETCH_SIZE && !(m->flags & MSG_SIZED))
+        m->size = row->size ? row->size : MSG_UNKNOWN_SIZE;
+    if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
+        msgtable_set_label(&f->msgs, m, label, label_len);
+        m->flags |= MSG_NAMED;
+        f->version++;
+        is_new = true;
+    }
+    if (row->has & FETCH_FLAGS)
+        take_flags(a, f, m, row, is_new);
+    if (is_new && msg_visible(m))
+        folder_event(a, f, m, EVENT_NEW);
+    if (meta && f->loading)
+        load_passed(f, row);
+}
+
+void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
+                     const struct fetch_row *row)
+{
+    struct account *a = account;
+    char label[ACCOUNT_LABEL_MAX];
+    size_t label_len = 0;
+    if (row->has & FETCH_HEADER) {
+        size_t n = row->header.n < LIMIT_HEADER ? row->header.n : LIMIT_HEADER;
+        label_len = a->hooks.label(row->header.p, n, label, sizeof label);
+    }
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    if (f && f->uidvalidity == uidvalidity)
+        take_row(a, f, row, label, label_len);
+    account_unlock(a);
+}
+
+void messages_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what)
+{
+    struct account *a = account;
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    if (f && f->uidvalidity == uidvalidity) {
+        f->dirty |= what;
+        watch_folder(a, f);
+    }
+    account_unlock(a);
+}
+
+void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
+                          const struct uidset *uids)
+{
+    struct account *a = account;
+    account_lock(a);
+    struct folder *f = folder_by_wire(a, mailbox);
+    for (size_t i = 0; f && f->uidvalidity == uidvalidity && i < uids->n; i++) {
+        struct msg *m = msgtable_after(&f->msgs, uids->r[i].lo - 1);
+        for (; m && m->uid <= uids->r[i].hi; m = msgtable_after(&f->msgs, m->uid)) {
+            /* What becomes of one that is being changed, its change knows. */
+            if (!change_vanished(a, f->gen, m->uid))
+                msg_drop(a, f, m);
+        }
+    }
+    if (f) {
+        f->removed_at = clock_ms(); /* also of what was known to be gone */
+        folder_tell(a, f);
+    }
+    account_unlock(a);
+}
+
+/* ---- questions ---- */
+
+int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out)
+{
+    struct folder *f;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &f);
+    if (m)
+        msg_describe(a, f, m, out);
+    account_unlock(a);
+    return m ? 0 : -ESTALE;
+}
+
+uint32_t account_alias(struct account *a, uint32_t folder, const char *name)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    uint32_t uid = f ? moved_alias(a, f->gen, name) : 0;
+    struct msg *m = uid ? msgtable_find(&f->msgs, uid) : NULL;
+    if (!m || !msg_visible(m))
+        uid = f && !f->loaded ? uid : 0;
+    account_unlock(a);
+    return uid;
+}
+
+int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out)
+{
+    struct folder *f;
+    account_lock(a);
+    const struct msg *m = msg_by_number(a, gen, uid, &f);
+    if (m) {
+        add_flags(f, m, out);
+    }
+    account_unlock(a);
+    return m ? 0 : -ESTALE;
+}

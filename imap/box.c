@@ -1,0 +1,100 @@
+/* The mailbox that a connection has selected. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "imap/conn.h"
+#include "imap/log.h"
+#include "imap/mem.h"
+#include "imap/pool_internal.h"
+
+void conn_forget_box(struct conn *c)
+{
+    free(c->box.name);
+    c->box = (struct box){0};
+    pool_selected(c->pool, c, NULL, false);
+}
+
+/* Is `name` the mailbox, or below it? */
+static bool covers(const char *mailbox, char delim, const char *name)
+{
+    size_t n = strlen(mailbox);
+    return strncmp(name, mailbox, n) == 0 && (name[n] == '\0' || (delim && name[n] == delim));
+}
+
+void conn_leave_box(struct conn *c)
+{
+    /* Never CLOSE, which expunges. Without UNSELECT, failing to open another mailbox closes this
+     * one (RFC 3501 section 6.3.1). */
+    const char *leave = caps_has(&c->caps, CAP_UNSELECT)
+                            ? "UNSELECT"
+                            : "EXAMINE \"imapfs: no such mailbox, to close the one that is open\"";
+    buf_adds(conn_begin(c, NULL, 0, WANT_NONE), leave);
+    conn_end(c);
+    conn_forget_box(c);
+}
+
+void conn_deselect(struct conn *c, const char *mailbox, char delim)
+{
+    pool_release(c->pool, c, mailbox, delim);
+    if (c->box.name && covers(mailbox, delim, c->box.name))
+        conn_leave_box(c);
+}
+
+void conn_select(struct conn *c, struct op *op, bool write)
+{
+    bool closing = c->box.name;
+    conn_forget_box(c);
+    c->selecting = op;
+    c->box.closing = closing;
+    c->box.name = mem_strdup(op->mailbox);
+    c->box.write = write;
+    struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
+    buf_adds(b, write ? "SELECT " : "EXAMINE ");
+    conn_mailbox(c, b, op->mailbox);
+    if (c->qresync && op->kind == OP_CHECK && op->modseq && op->modseq_validity) {
+        c->box.resync = op->modseq_validity;
+        buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", op->modseq_validity, op->modseq);
+    } else if (caps_has(&c->caps, CAP_CONDSTORE)) {
+        buf_adds(b, " (CONDSTORE)");
+    }
+    conn_end(c);
+}
+
+bool box_fits(const struct conn *c, const struct op *op, bool write)
+{
+    bool sound = c->box.ready && !(c->box.doubt && !conn_busy(c));
+    return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
+}
+
+bool box_other_validity(const struct conn *c, const struct op *op)
+{
+    return op->uidvalidity && c->box.state.uidvalidity &&
+           op->uidvalidity != c->box.state.uidvalidity;
+}
+
+void box_selected(struct conn *c, struct op *op, const struct response *r)
+{
+    c->selecting = NULL;
+    int err = outcome_errno(r);
+    if (err) {
+        conn_forget_box(c);
+        conn_finish(c, op, err);
+        return;
+    }
+    c->box.ready = c->box.fresh = c->box.just_selected = true;
+    c->box.state.resynced = c->box.resync && c->box.resync == c->box.state.uidvalidity;
+    c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
+    pool_selected(c->pool, c, c->box.name, c->box.write);
+    if (box_other_validity(c, op)) {
+        log_warn("mailbox %s has a new UIDVALIDITY (%u, was %u): what was known of it is void",
+                 op->mailbox, c->box.state.uidvalidity, op->uidvalidity);
+        conn_finish(c, op, -ESTALE);
+    } else if (op_class(op)->write && c->box.read_only) {
+        log_info("mailbox %s is read-only on the server", op->mailbox);
+        conn_finish(c, op, -EACCES);
+    } else {
+        conn_start(c, op);
+    }
+}
