@@ -422,14 +422,16 @@ class Bench:
         self.row(f'`head -c 100` of it, bytes on the wire', '≤ 256 KiB', f'{most / 1024:.0f} KiB',
                  '', '', most <= 256 * 1024)
 
-    # -- growth: per message, the largest sizes once --
+    # -- growth: per message, at ten times the size each; the largest, 5 GB of mail, once --
+
+    def sizes(self) -> list[int]:
+        return [self.few // 10, self.few, self.many] + ([self.huge] if self.huge else [])
 
     def growth_list(self) -> None:
         ours, wired, memory = Growth(), Growth(), 0.0
-        sizes = [self.few // 10, self.few, self.many] + ([self.huge] if self.huge else [])
-        for size in sizes:
+        for size in self.sizes():
             box = self.mailbox(size, TINY)
-            for turn in range(self.runs if size < self.huge or not self.huge else 1):
+            for turn in range(1 if size == self.huge else self.runs):
                 say(f'list {number(size)}, run {turn + 1}')
                 with self.mounted() as mount:
                     seconds = ours.of(size).take(
@@ -450,7 +452,7 @@ class Bench:
 
     def growth_grep(self) -> None:
         ours, wired = Growth(), Growth()
-        for size in (self.few // 10, self.few, self.many):
+        for size in self.sizes():
             expected = size // NEEDLE_EVERY
             if not expected:
                 continue

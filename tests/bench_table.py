@@ -66,9 +66,10 @@ class Growth:
 
     @property
     def factor(self) -> float:
-        """How much longer one message takes at the largest size than at the one before."""
-        before, last = [sample.median / size for size, sample in self._samples.items()][-2:]
-        return last / before if before < math.inf else math.inf
+        """How much longer one message takes than at the size before, where that is worst."""
+        each = [sample.median / size for size, sample in self._samples.items()]
+        return max((last / before if before < math.inf else math.inf
+                    for before, last in zip(each, each[1:])), default=math.inf)
 
     def __str__(self) -> str:
         return '; '.join(
