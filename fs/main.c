@@ -26,6 +26,9 @@
 #include "imap/mem.h"
 #include "imap/stream.h"
 
+/* Milliseconds. No server needs as long for one message unless it is in trouble. */
+enum { SETTLE = 2000 };
+
 /* Says what went wrong, on one line, and is the exit status. */
 static int complain(struct buf *why)
 {
@@ -391,6 +394,7 @@ static int mount_session(struct fs *fs, struct options *o, struct fuse_session *
                  .password = password,
                  .auth = o->auth,
                  .timeout = (int)o->timeout * 1000,
+                 .settle = SETTLE,
                  .connections = (unsigned)o->connections,
                  .read_only = o->read_only},
         .mailbox = o->url.mailbox,

@@ -154,7 +154,8 @@ static enum arrival_verdict judge_search(const struct op *op)
     return exec_search_error(op) || op->found.n ? ARRIVAL_UNCLEAR : ARRIVAL_NOT;
 }
 
-enum arrival_verdict arrival_answered(struct op *op, int step, const struct response *r)
+enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
+                                      const struct response *r)
 {
     int err = outcome_errno(r);
     if (step < ARRIVAL_EXAMINE) {
@@ -168,6 +169,10 @@ enum arrival_verdict arrival_answered(struct op *op, int step, const struct resp
     if (op->fail || err)
         return unclear(op, op->fail ? op->fail : err);
     enum arrival_verdict v = step == ARRIVAL_ROWS ? judge_rows(op) : judge_search(op);
+    if (v == ARRIVAL_NOT && !op->arrival.repeated && exec_too_early(c, op)) {
+        op->new_uidvalidity = 0;
+        return ARRIVAL_LATER;
+    }
     if (v == ARRIVAL_UNCLEAR || (v == ARRIVAL_NOT && op->arrival.repeated))
         return unclear(op, -EIO);
     op->new_uid = op->arrival.uid;

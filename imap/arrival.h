@@ -18,6 +18,7 @@ enum arrival_step {
 enum arrival_verdict {
     ARRIVAL_OPEN,    /* more answers are to come */
     ARRIVAL_THERE,   /* op->new_uid, op->new_uidvalidity */
+    ARRIVAL_LATER,   /* not yet, but it is too early to say: exec_later() */
     ARRIVAL_NOT,     /* it may be sent once more */
     ARRIVAL_UNCLEAR, /* or looking failed: op->fail is the errno */
 };
@@ -37,7 +38,8 @@ enum arrival_verdict arrival_look(struct conn *c, struct op *op);
 
 /* The tagged answer to one of the steps above. ARRIVAL_NOT comes once in an operation's
  * life: what is lost twice is ARRIVAL_UNCLEAR. */
-enum arrival_verdict arrival_answered(struct op *op, int step, const struct response *r);
+enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
+                                      const struct response *r);
 
 /* ---- for untagged.c ---- */
 

@@ -1,5 +1,10 @@
 #include "imap/exec.h"
 
+#include <errno.h>
+
+#include "imap/clock.h"
+#include "imap/pool_internal.h"
+
 const struct op_class *op_class(const struct op *op)
 {
     static const struct op_class *const classes[OP_KINDS] = {
@@ -11,4 +16,15 @@ const struct op_class *op_class(const struct op *op)
         [OP_QUOTA] = &exec_quota,   [OP_APPEND] = &exec_append,
     };
     return classes[op->kind];
+}
+
+bool exec_too_early(const struct conn *c, const struct op *op)
+{
+    return op->lost_at && clock_ms() < op->lost_at + pool_config(c->pool)->settle;
+}
+
+void exec_later(struct conn *c, struct op *op)
+{
+    op->due = op->lost_at + pool_config(c->pool)->settle;
+    conn_finish(c, op, -EINPROGRESS);
 }

@@ -14,6 +14,14 @@ extern const struct op_class exec_append;
  * then say OK and do nothing, and with that very answer they learn of it. */
 bool exec_once_more(struct op *op);
 
+/* The connection that a change was sent on was lost so short a time ago that its session on the
+ * server may still be at work on it: that it cannot be seen yet means little. Sent again now, it
+ * might be done twice; Dovecot 2.3 makes two of a message that two sessions MOVE at once. */
+bool exec_too_early(const struct conn *c, const struct op *op);
+
+/* ... so it is settled once more, by its start(), when that time is over. */
+void exec_later(struct conn *c, struct op *op);
+
 /* Before a SEARCH is sent: forgets what an earlier one found. */
 void exec_search_begin(struct op *op);
 

@@ -52,6 +52,8 @@ static void append_judge(struct conn *c, struct op *op, enum arrival_verdict ver
         conn_leave_box(c);
     if (verdict == ARRIVAL_NOT)
         append_send(c, op);
+    else if (verdict == ARRIVAL_LATER)
+        exec_later(c, op);
     else
         conn_finish(c, op, verdict == ARRIVAL_THERE ? 0 : op->fail);
 }
@@ -72,7 +74,7 @@ static void append_answered(struct conn *c, struct op *op, int step, const struc
             op->phase = PHASE_BEGIN;
         conn_finish(c, op, outcome_errno(r));
     } else {
-        append_judge(c, op, arrival_answered(op, step, r));
+        append_judge(c, op, arrival_answered(c, op, step, r));
     }
 }
 

@@ -280,7 +280,10 @@ static void copy_judge(struct conn *c, struct op *op, enum arrival_verdict verdi
     }
     if (!c->box.name)
         conn_leave_box(c);
-    conn_finish(c, op, verdict == ARRIVAL_THERE ? 0 : op->fail);
+    if (verdict == ARRIVAL_LATER)
+        exec_later(c, op);
+    else
+        conn_finish(c, op, verdict == ARRIVAL_THERE ? 0 : op->fail);
 }
 
 /* The connection was lost in `op->phase`; now it is known whether the message is still there. */
@@ -291,6 +294,8 @@ static void move_settle(struct conn *c, struct op *op, bool there)
         /* A server that was silent for so long may be at it still. */
         if (there && op->timed_out)
             conn_finish(c, op, -ETIMEDOUT);
+        else if (there && exec_too_early(c, op))
+            exec_later(c, op);
         else if (there)
             move_begin(c, op);
         else
@@ -346,7 +351,7 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     if (!err && step <= STEP_LOOK_REFUSED)
         err = exec_search_error(op);
     if (step >= ARRIVAL_MESSAGE) {
-        copy_judge(c, op, arrival_answered(op, step, r));
+        copy_judge(c, op, arrival_answered(c, op, step, r));
         return;
     }
     switch (step) {
@@ -423,7 +428,7 @@ static void copy_answered(struct conn *c, struct op *op, int step, const struct 
 {
     int err = outcome_errno(r);
     if (step >= ARRIVAL_MESSAGE) {
-        copy_judge(c, op, arrival_answered(op, step, r));
+        copy_judge(c, op, arrival_answered(c, op, step, r));
     } else if (step == STEP_LOOK) {
         err = err ? err : exec_search_error(op);
         if (err || !found(op))

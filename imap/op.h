@@ -118,6 +118,7 @@ struct op {
     int64_t due;       /* clock_ms(): not before; 0: at once */
     int64_t pause;     /* ms: the last one, after the server was unwilling */
     bool resumed;      /* begun before: by a connection that was lost, or an unwilling server */
+    int64_t lost_at;   /* clock_ms(): when a connection was last lost under it; 0: never */
     unsigned attempts; /* connections lost under it */
     unsigned carrier;  /* under the pool's lock: the connection that has it, its index plus one */
     uint32_t passed;   /* of a stream: bytes that were handed on */

@@ -349,6 +349,14 @@ static bool postpone_locked(struct pool *p, struct op *op)
     return true;
 }
 
+static bool settle_later_locked(struct pool *p, struct op *op)
+{
+    if (op->due > p->last_due)
+        p->last_due = op->due;
+    sched_enqueue_locked(p, op);
+    return true;
+}
+
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 {
     pthread_mutex_lock(&p->lock);
@@ -356,7 +364,8 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
     op->carrier = 0;
     if (sched_closes(op))
         c->alone = false;
-    bool later = err == -EBUSY && postpone_locked(p, op);
+    bool later = (err == -EBUSY && postpone_locked(p, op)) ||
+                 (err == -EINPROGRESS && settle_later_locked(p, op));
     pthread_mutex_unlock(&p->lock);
     if (later)
         return;
@@ -380,6 +389,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     again |= op->patient;
     op->timed_out |= err == -ETIMEDOUT;
     op->resumed = true;
+    op->lost_at = clock_ms();
     pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
     op->carrier = 0;

@@ -26,6 +26,8 @@ struct pool_config {
     const char *password;
     const char *auth; /* a SASL mechanism, "LOGIN" for the command; NULL: the best one offered */
     int timeout;      /* milliseconds without progress before a wait is given up */
+    int settle;       /* milliseconds that a session may be at work on a change after its connection
+                       * was lost: so long it is not sent again */
     unsigned connections;
     bool read_only; /* never SELECT, only EXAMINE */
 };

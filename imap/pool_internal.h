@@ -13,7 +13,8 @@ int pool_stop_fd(const struct pool *p);
 struct op *pool_take(struct pool *p, struct conn *c);
 
 /* Gives back what pool_take() gave: the operation ended with `err`; calls its done(), or, after
- * -EBUSY, which says that the server is unwilling and did nothing, asks again later. */
+ * -EBUSY, which says that the server is unwilling and did nothing, asks again later. So it does, at
+ * op->due, after -EINPROGRESS: what became of it cannot be known before. */
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
 
 /* Gives back an operation whose connection was lost: repeated, settled or failed as its class

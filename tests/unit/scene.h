@@ -40,7 +40,7 @@ struct want {
 struct scene {
     const char *name;
     struct want ops[MAX_OPS]; /* up to the first of kind OP_LIST without `list` */
-    int timeout;
+    int timeout, settle;
     bool read_only;
     enum compress_mode compress;
     const char *events; /* what the cache hears; NULL: whatever */
@@ -280,6 +280,7 @@ static inline void play(const struct scene *s)
         .user = "user",
         .password = "pass",
         .timeout = s->timeout ? s->timeout : SCRIPT_PATIENCE,
+        .settle = s->settle,
         .connections = 1,
         .read_only = s->read_only,
         .compress = s->compress,
