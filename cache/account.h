@@ -115,8 +115,10 @@ int account_folder(struct account *a, uint32_t id, struct folder_info *out);
 /* The child called `name` as far as is known: 0 or -ENOENT; -ESTALE for the parent. */
 int account_child(struct account *a, uint32_t parent, const char *name, struct folder_info *out);
 
-/* All children known, in an array the caller frees. */
-int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n);
+/* The children known whose id is above `after`, in ascending order: up to `max` of them to `out`,
+ * how many to *n. */
+int account_children(struct account *a, uint32_t parent, uint32_t after, struct folder_info *out,
+                     size_t max, size_t *n);
 
 /* Is what the folder holds the same as at the last call for this folder? Only of loaded folders. */
 bool account_unchanged(struct account *a, uint32_t id);

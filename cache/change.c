@@ -472,6 +472,7 @@ static void on_renamed(struct op *op)
         tree_rename(a, f, parent, c->wire);
     else
         a->tree_at = 0;
+    tree_rename_end(a);
     account_unlock(a);
     change_end(c, op, op->err);
 }
@@ -496,6 +497,7 @@ int account_rename(struct account *a, uint32_t folder, uint32_t parent, const ch
         struct op *op = change_op(c, OP_RENAME, f, on_renamed);
         op->dest = mem_strdup(c->wire);
         op->delim = f->delim;
+        tree_rename_begin(a);
         pool_submit(a->pool, op);
         err = -EINPROGRESS;
     }

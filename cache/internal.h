@@ -35,8 +35,9 @@ struct folder {
     char delim; /* 0: NIL */
     bool noselect;
     bool noinferiors;
-    bool seen;    /* in the LIST being applied */
-    bool missing; /* in the one before */
+    bool named;   /* in the LIST being applied, */
+    bool seen;    /* ... or something below it is */
+    bool missing; /* it was not named in the one before */
     char special_use[32];
 
     struct msgtable msgs;
@@ -135,6 +136,8 @@ struct account {
     struct folder *hungry; /* folders with row_waiters */
 
     bool listing;
+    unsigned renames;      /* RENAMEs under way */
+    bool list_due;         /* a LIST waits for their end */
     uint64_t tree_changes; /* counts our own changes, so that a LIST from before them is not used */
     int64_t tree_at;       /* when the last LIST that was used began; 0: never */
     struct waiter *tree_waiters;
@@ -200,6 +203,14 @@ void tree_refresh(struct account *a, int64_t since);
 /* Sees to it that a LIST is asked for after now; with its answer every account.doubted is handed to
  * sync_refused(). */
 void tree_doubt(struct account *a);
+
+/* Around a RENAME of this mount's. */
+void tree_rename_begin(struct account *a);
+void tree_rename_end(struct account *a);
+
+/* It is only a level above others, or a mailbox: what it was changes when others delete or create
+ * it. */
+void tree_noselect(struct account *a, struct folder *f, bool noselect);
 
 /* Inserts a folder that was just created as `wire` below `parent`. */
 struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);

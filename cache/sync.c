@@ -123,7 +123,15 @@ static void step_done(struct account *a, struct op *op, struct folder *f)
 void sync_refused(struct account *a, struct op *op)
 {
     account_lock(a);
-    step_end(a, op, step_folder(a, op));
+    struct folder *f = step_folder(a, op);
+    /* Dovecot 2.3 with an index of mailboxes LISTs a deleted one above others as if it were there.
+     */
+    if (f && op->err == -ENOENT && f->children) {
+        tree_noselect(a, f, true);
+        f->todo = 0;
+        op->err = 0;
+    }
+    step_end(a, op, f);
 }
 
 /* All messages up to here are known. Not so up to the last one in the table: this mount may just

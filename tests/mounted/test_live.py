@@ -294,6 +294,32 @@ def test_folder_gone_before_anybody_told(live, loaded):
     assert mail.names('Else') == ['1.eml', '2.eml']
 
 
+@flavours('NOTIFY', 'poll')
+def test_mailbox_becomes_a_level(live):
+    """Deleted by another client, while there are mailboxes below it."""
+    account = live.account
+    account.fill('Box', messages.messages(2))
+    account.fill('Box/Below', messages.messages(1))
+    mail = live.mount()
+    live.listed('Box', 'Box/Below')
+    assert mail.names('Box') == ['1.eml', '2.eml', 'Below']
+    other = account.client()
+    other.delete('Box')
+
+    def names():
+        try:
+            return mail.names('Box')
+        except OSError:  # until it is known
+            return None
+
+    shows(lambda: names() == ['Below'], names)
+    assert not os.path.exists(mail / 'Box/1.eml')
+    assert (mail / 'Box/Below/1.eml').read_bytes() == message(1).data
+    account.fill('Box', [message(3)])
+    shows(lambda: names() == ['1.eml', 'Below'], names)
+    assert (mail / 'Box/1.eml').read_bytes() == message(3).data
+
+
 @flavours('NOTIFY', 'IDLE')
 def test_mailbox_made_anew(live):
     """Nothing of the old one is taken for the new one's."""
@@ -630,6 +656,7 @@ def test_left_alone(make_account, make_mount, mount_mini, servers):
         live = Live(make_account(*servers(flavour)), make_mount, ())
         live.account.fill('INBOX', messages.messages(2))
         live.account.fill('Other', messages.messages(2))
+        live.account.fill('Level/Box', [])  # the level is \NonExistent
         mounts.append(live.mount())
         live.listed('INBOX', 'Other')
     mini = MiniServer()
@@ -744,7 +771,8 @@ def test_always_in_trouble(mini, mount_mini):
     began = time.monotonic()
     for uid in (4, 5, 6):
         mini.box('INBOX').add(message(uid).data)
-        shows(lambda: mail.names()[-1] == f'{uid}.eml')
+        # The mailbox is selected anew every ten seconds at most.
+        assert wait_until(lambda: mail.names()[-1] == f'{uid}.eml', 3 * SOON)
         idled = mini.names().count('IDLE')
         shows(lambda: mail.names() and mini.names().count('IDLE') > idled + 1)
     selects = [n for n in mini.names() if n in ('SELECT', 'EXAMINE')]
