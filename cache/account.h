@@ -178,7 +178,8 @@ int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fi
 
 /* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
 
-/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving. */
+/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving, unless
+ * that is a UID's ("4711.eml"). Also 0, when it is there already. */
 int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
                  struct waiter *w);
 
@@ -191,6 +192,9 @@ int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *tex
 
 int account_mkdir(struct account *a, uint32_t parent, const char *name, struct waiter *w);
 int account_rmdir(struct account *a, uint32_t folder, struct waiter *w);
+
+/* Makes a mailbox of a level that holds no messages; -EPERM when the server does not. */
+int account_make(struct account *a, uint32_t folder, struct waiter *w);
 int account_rename(struct account *a, uint32_t folder, uint32_t parent, const char *name,
                    struct waiter *w);
 

@@ -167,10 +167,8 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
     folder_event(a, d, m, EVENT_NEW);
     if (d->uidnext == op->new_uid)
         d->uidnext++;
-    /* Its own short name is nobody's alias any more. */
-    char own[32];
+    char own[32]; /* was known not to be there, perhaps */
     snprintf(own, sizeof own, "%u.eml", op->new_uid);
-    moved_forget_alias(a, d->gen, own);
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, d), own);
 }
 
@@ -405,6 +403,41 @@ int account_mkdir(struct account *a, uint32_t parent, const char *name, struct w
     }
     account_unlock(a);
     buf_free(&wire);
+    return err;
+}
+
+static void on_made(struct op *op)
+{
+    struct change *c = op->ctx;
+    struct account *a = c->a;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, c->folder);
+    if (!op->err && f) {
+        tree_noselect(a, f, false);
+        a->tree_changes++;
+    } else {
+        a->tree_at = 0;
+    }
+    account_unlock(a);
+    /* There already, which LIST knew nothing of: a mailbox that holds no messages. */
+    change_end(c, op, op->err == -EEXIST ? -EPERM : op->err);
+}
+
+int account_make(struct account *a, uint32_t folder, struct waiter *w)
+{
+    int err = -EINPROGRESS;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    if (!f) {
+        err = -ESTALE;
+    } else if (f == a->root) {
+        err = -EPERM;
+    } else {
+        struct change *c = change_new(a, w);
+        c->folder = folder;
+        pool_submit(a->pool, change_op(c, OP_CREATE, f, on_made));
+    }
+    account_unlock(a);
     return err;
 }
 

@@ -339,7 +339,6 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
                 const char *name);
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
 uint32_t moved_alias(struct account *a, uint32_t gen, const char *name);
-void moved_forget_alias(struct account *a, uint32_t gen, const char *name);
 void moved_free(struct account *a);
 
 /* The message by number, moves followed; NULL when it is gone. */

@@ -47,6 +47,14 @@ static void alias_drop(struct account *a, struct alias *al)
     free(al);
 }
 
+/* "4711.eml" is the message with that UID, today or when one comes: no other is called so, or the
+ * name would mean another message one day. */
+static bool is_uid_name(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+    return digits && strcmp(name + digits, ".eml") == 0;
+}
+
 static void note_alias(struct account *a, uint32_t gen, uint32_t uid, const char *name)
 {
     struct buf key = {0};
@@ -83,7 +91,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
         HASH_DEL(a->moved, oldest);
         free(oldest);
     }
-    if (name)
+    if (name && !is_uid_name(name))
         note_alias(a, new_gen, new_uid, name);
 }
 
@@ -103,13 +111,6 @@ uint32_t moved_alias(struct account *a, uint32_t gen, const char *name)
 {
     struct alias *al = find_alias(a, gen, name);
     return al ? al->uid : 0;
-}
-
-void moved_forget_alias(struct account *a, uint32_t gen, const char *name)
-{
-    struct alias *al = find_alias(a, gen, name);
-    if (al)
-        alias_drop(a, al);
 }
 
 void moved_free(struct account *a)

@@ -9,7 +9,7 @@
 
 /* Every call here first finds what its names stand for, then asks for the change, then answers with
  * its result. A step may run several times in the first two phases. */
-enum phase { PHASE_FIND, PHASE_FIND_TARGET, PHASE_ASK, PHASE_ANSWER };
+enum phase { PHASE_FIND, PHASE_FIND_TARGET, PHASE_MAKE, PHASE_ASK, PHASE_ANSWER };
 
 /* Ends the request unless it goes on later. */
 static void finish(struct request *r, int err)
@@ -137,7 +137,7 @@ static int check_target(struct request *r)
     struct found found;
     int err = lookup_name(r, r->ino2, r->name2, &found);
     if (err == -ENOENT) {
-        r->phase = PHASE_ASK;
+        r->phase = PHASE_MAKE;
         return 0;
     }
     if (err)
@@ -153,6 +153,19 @@ static int check_target(struct request *r)
         return 0;
     }
     return -EEXIST; /* mail is never overwritten, and a folder may hold some */
+}
+
+/* A level above other folders looks like any folder, and becomes one when a message is put there.
+ */
+static int make_mailbox(struct request *r)
+{
+    struct folder_info info;
+    struct node target = node_of(r->ino2);
+    r->phase = PHASE_ASK;
+    if (r->id || target.kind != NODE_FOLDER ||
+        account_folder(r->fs->account, target.id, &info) != 0 || info.selectable)
+        return 0;
+    return account_make(r->fs->account, target.id, &r->w);
 }
 
 static int ask_rename(struct request *r)
@@ -177,6 +190,8 @@ static void rename_step(struct request *r)
         err = find_source(r);
     if (!err && r->phase == PHASE_FIND_TARGET)
         err = check_target(r);
+    if (!err && r->phase == PHASE_MAKE)
+        err = make_mailbox(r);
     if (!err && r->phase == PHASE_ASK)
         err = ask_rename(r);
     finish(r, err);

@@ -193,6 +193,45 @@ def test_refused_expunge_after_copy(mount_mini):
     assert mail.names() == []
 
 
+def test_move_to_a_level(account, mount):
+    """What holds only other folders becomes a mailbox when a message is moved there."""
+    account.fill('INBOX', messages.messages(2))
+    account.fill('Archive/2020', [])
+    mail = mount('names=uid')
+    assert mail.names('Archive') == ['2020']
+    os.rename(mail / 'INBOX/1.eml', mail / 'Archive/kept')
+    assert list(account.bodies('Archive').values()) == [message(1).data]
+    assert account.uids('INBOX') == [2]
+    assert (mail / 'Archive/kept').read_bytes() == message(1).data
+    assert mail.names('Archive') == ['1.eml', '2020']
+
+
+def test_move_to_a_level_that_stays_one(mount_mini):
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1).data)
+    mini.box('Top', ['\\Noselect', '\\HasChildren'])
+    mini.box('Top/Below')
+    mail = mount_mini(mini, 'names=uid')
+    with refused(errno.EPERM):
+        os.rename(mail / 'INBOX/1.eml', mail / 'Top/1.eml')
+    assert 'CREATE' in mini.names() and 'UID MOVE' not in mini.names()
+    assert mail.names('Top') == ['Below'] and mail.names() == ['1.eml']
+
+
+def test_a_uid_is_no_given_name(account, mount):
+    """It is another message's name, today or when that comes."""
+    account.fill('INBOX', messages.messages(10))
+    account.fill('Other', [])
+    mail = mount('names=uid')
+    os.rename(mail / 'INBOX/10.eml', mail / 'Other/10.eml')
+    assert mail.names('Other') == ['1.eml']
+    assert not os.path.exists(mail / 'Other/10.eml')
+    with refused(errno.ENOENT):
+        os.unlink(mail / 'Other/10.eml')
+    os.rename(mail / 'INBOX/9.eml', mail / 'Other/10.eml')
+    assert (mail / 'Other/2.eml').read_bytes() == message(9).data
+
+
 def test_rename_within_a_folder(account, mount):
     account.fill('INBOX', messages.messages(2))
     mail = mount()
