@@ -9,7 +9,7 @@ import pytest
 import messages
 from messages import message
 from mini import MiniServer
-from mount import refused
+from mount import SLOW, refused
 from server import encode_utf7, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -398,6 +398,23 @@ def test_rename_a_folder_with_children(account, mount):
     assert account.folders() == sorted(['INBOX', 'Else', 'Else/Year', 'Else/Year/Q1', wire])
     assert (mail / 'Else/Year/Q1/1.eml').read_bytes() == message(3).data
     assert account.bodies('Else/Year/Q1') == {1: message(3).data}
+
+
+def test_subscriptions_follow(account, mount):
+    mail = mount()
+    eye = account.client()
+
+    def subscribed():
+        _, rows = eye.lsub()
+        return sorted(row.split()[-1].decode() for row in rows if row)
+
+    os.mkdir(mail / 'Old')
+    os.mkdir(mail / 'Kept')
+    assert wait_until(lambda: subscribed() == ['Kept', 'Old'], 5 * SLOW), subscribed()
+    os.rename(mail / 'Old', mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept', 'New'], 5 * SLOW), subscribed()
+    os.rmdir(mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept'], 5 * SLOW), subscribed()
 
 
 def test_rename_a_folder_onto_another(account, mount):
