@@ -200,6 +200,15 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 /* ---- writing flags ---- */
 
+/* A server must not have system flags of its own (RFC 3501 section 9, "flag-extension"), and
+ * \Recent is not the client's to set. */
+static bool may_be_set(struct str flag)
+{
+    if (!flag_valid(flag))
+        return false;
+    return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
+}
+
 /* "+\Flagged", "-\Seen $Junk", or the whole list, as STORE takes it. */
 static int store_text(const char *value, size_t len, struct buf *out)
 {
@@ -216,7 +225,7 @@ static int store_text(const char *value, size_t len, struct buf *out)
         i++;
         if (!flag.n)
             continue;
-        if (!flag_valid(flag) || str_is(flag, "\\Recent"))
+        if (!may_be_set(flag))
             return -EINVAL;
         if (!first)
             buf_addc(out, ' ');

@@ -345,6 +345,39 @@ def test_names_that_never_reach_the_wire(account, make_mount, make_proxy):
     assert not {'CREATE', 'DELETE', 'RENAME'} & set(proxy.names())
 
 
+def test_names_of_any_length(account, mount):
+    account.fill('INBOX', messages.messages(1))
+    account.fill('Other', [])
+    mail = mount()
+    assert os.statvfs(mail.path).f_namemax == 255
+    path = mail.message('INBOX', 1)
+    for name in ('x' * 256, 'ü' * 128, 'x' * 1000, 'x' * 2000):
+        with refused(errno.ENAMETOOLONG):
+            os.mkdir(mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(mail / 'Other', mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(path, mail / 'Other' / name)
+    assert account.folders() == ['INBOX', 'Other'] and account.uids() == [1]
+    os.rename(path, mail / 'Other' / ('x' * 255))
+    assert account.uids('Other') == [1]
+
+
+@pytest.mark.parametrize('flags', ['+\\Flaged', '-\\Sen', '\\Seen \\Important', '+\\Recent', '+\\*',
+                                   '+', '+\\', '+a(b'])
+def test_flags_that_cannot_be_set(account, make_mount, make_proxy, flags):
+    account.fill('INBOX', [message(1, flags='\\Answered')])
+    proxy = make_proxy(account.server, record=True)
+    mail = make_mount(account, tls='no', port=proxy.port)
+    path = mail.message('INBOX', 1)
+    with refused(errno.EINVAL):
+        os.setxattr(path, 'user.imap.flags', flags.encode())
+    assert 'UID STORE' not in proxy.names()
+    assert account.flags('INBOX', 1) == {'\\Answered'}
+    os.setxattr(path, 'user.imap.flags', b'+\\SEEN $Label')
+    assert account.flags('INBOX', 1) == {'\\Answered', '\\Seen', '$Label'}
+
+
 def test_rmdir_of_what_holds_anything(account, mount):
     account.fill('Mail', messages.messages(1))
     account.fill('Parent/Child', [])
