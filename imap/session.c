@@ -175,8 +175,9 @@ static int login_result(struct session *s)
     if (c->reply.cond == COND_OK)
         return 0;
     int err = login_errno(&c->reply);
-    buf_addf(s->why, "login as %s %s: %s", s->config->user,
-             err == -EACCES ? "refused" : "not possible now",
+    /* ALERT says nothing of how long: too many connections, or a mechanism that is not offered. */
+    bool later = err == -EBUSY && c->reply.code != CODE_ALERT;
+    buf_addf(s->why, "login as %s %s: %s", s->config->user, later ? "not possible now" : "refused",
              c->reply.text.len ? buf_str(&c->reply.text) : "the server gives no reason");
     return err;
 }
