@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 
 import pytest
@@ -376,6 +377,38 @@ def test_flags_that_cannot_be_set(account, make_mount, make_proxy, flags):
     assert account.flags('INBOX', 1) == {'\\Answered'}
     os.setxattr(path, 'user.imap.flags', b'+\\SEEN $Label')
     assert account.flags('INBOX', 1) == {'\\Answered', '\\Seen', '$Label'}
+
+
+def test_flagged_deleted_by_hand(account, mount):
+    """As when another client does it: not seen any more, but still mail."""
+    account.fill('Box', [message(1)])
+    mail = mount()
+    path = mail.message('Box', 1)
+    os.setxattr(path, 'user.imap.flags', b'+\\Deleted')
+    assert wait_until(lambda: not mail.names('Box'), 10 * SLOW)
+    assert '"event":"expunged","folder":"Box","uid":1' in (mail / '.imapfs/events').read_text()
+    for name in (path, mail / 'Box/1.eml'):
+        with refused(errno.ENOENT):
+            os.setxattr(name, 'user.imap.flags', b'-\\Deleted')
+    with refused(errno.ENOTEMPTY):
+        os.rmdir(mail / 'Box')
+    assert account.uids('Box') == [1]
+    other = account.client('Box', readonly=False)
+    other.store('1', '-FLAGS', '\\Deleted')
+    assert wait_until(lambda: mail.names('Box') == [path.name], 10 * SLOW)
+    other.store('1', '+FLAGS', '\\Deleted')
+    other.expunge()
+    os.rmdir(mail / 'Box')
+    assert account.folders() == ['INBOX']
+
+
+def test_a_name_that_the_server_does_not_allow(mount_mini):
+    mini = MiniServer()
+    mini.on['CREATE'] = lambda session, _: session.reply('[CANNOT] no names in X', 'NO') or True
+    mail = mount_mini(mini)
+    with refused(errno.EPERM):
+        os.mkdir(mail / 'X')
+    assert re.search('^last error: .*no names in X$', (mail / '.imapfs/status').read_text(), re.M)
 
 
 def test_rmdir_of_what_holds_anything(account, mount):
