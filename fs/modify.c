@@ -1,7 +1,9 @@
 #include "fs/modify.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fs/lookup.h"
 #include "fs/request.h"
@@ -77,6 +79,12 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     request_run(named_request(req, rmdir_step, parent, name));
 }
 
+/* The kernel lets FUSE file systems have names of up to 1024 bytes; statfs(2) says 255 here. */
+static bool too_long(const char *name)
+{
+    return strlen(name) > NAME_MAX;
+}
+
 /* ---- mkdir ---- */
 
 static void mkdir_step(struct request *r)
@@ -112,7 +120,10 @@ static void mkdir_step(struct request *r)
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
-    request_run(named_request(req, mkdir_step, parent, name));
+    if (too_long(name))
+        fuse_reply_err(req, ENAMETOOLONG);
+    else
+        request_run(named_request(req, mkdir_step, parent, name));
 }
 
 /* ---- rename ---- */
@@ -202,6 +213,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
     if (flags & ~(unsigned)RENAME_NOREPLACE) {
         fuse_reply_err(req, EINVAL);
+        return;
+    }
+    if (too_long(newname)) {
+        fuse_reply_err(req, ENAMETOOLONG);
         return;
     }
     struct request *r = named_request(req, rename_step, parent, name);

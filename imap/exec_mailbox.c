@@ -39,10 +39,16 @@ static void send_named(struct conn *c, struct op *op, int step, const char *comm
     conn_end(c);
 }
 
-/* Other clients show what is subscribed, so a new folder is; whether that works is no matter. */
+/* Other clients show what is subscribed, so a new folder is, and one that is gone is not, which a
+ * server must not see to by itself (RFC 3501 section 6.3.9). Whether it works is no matter. */
 static void subscribe(struct conn *c, const char *name)
 {
     send_named(c, NULL, 0, "SUBSCRIBE", name);
+}
+
+static void unsubscribe(struct conn *c, const char *name)
+{
+    send_named(c, NULL, 0, "UNSUBSCRIBE", name);
 }
 
 /* ---- CREATE ---- */
@@ -192,6 +198,13 @@ static void remove_searched(struct conn *c, struct op *op, int step, int err)
     }
 }
 
+static void remove_end(struct conn *c, struct op *op, int err)
+{
+    if (!err)
+        unsubscribe(c, op->mailbox);
+    conn_finish(c, op, err);
+}
+
 static void remove_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
@@ -200,7 +213,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         if (!err && op->saw & (OP_SAW_MAILBOX | OP_SAW_LEVEL))
             remove_inspect(c, op);
         else
-            conn_finish(c, op, err);
+            remove_end(c, op, err);
         return;
     case STEP_LOOK_SELF:
     case STEP_CHILDREN:
@@ -216,7 +229,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         return;
     default:
         /* A level that exists only through its children is gone when the last of them is. */
-        conn_finish(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
+        remove_end(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
         return;
     }
 }
@@ -268,8 +281,10 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
         if (!err && !(op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX)))
             err = -EIO; /* both are there, or neither: nobody can tell what happened */
     }
-    if (!err)
+    if (!err) {
         subscribe(c, op->dest);
+        unsubscribe(c, op->mailbox);
+    }
     conn_finish(c, op, err);
 }
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import messages
 from messages import message
 from mini import MiniServer
-from mount import refused
+from mount import SLOW, refused
 from server import encode_utf7, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -384,6 +385,71 @@ def test_names_that_never_reach_the_wire(account, make_mount, make_proxy):
     assert not {'CREATE', 'DELETE', 'RENAME'} & set(proxy.names())
 
 
+def test_names_of_any_length(account, mount):
+    account.fill('INBOX', messages.messages(1))
+    account.fill('Other', [])
+    mail = mount()
+    assert os.statvfs(mail.path).f_namemax == 255
+    path = mail.message('INBOX', 1)
+    for name in ('x' * 256, 'ü' * 128, 'x' * 1000, 'x' * 2000):
+        with refused(errno.ENAMETOOLONG):
+            os.mkdir(mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(mail / 'Other', mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(path, mail / 'Other' / name)
+    assert account.folders() == ['INBOX', 'Other'] and account.uids() == [1]
+    os.rename(path, mail / 'Other' / ('x' * 255))
+    assert account.uids('Other') == [1]
+
+
+@pytest.mark.parametrize('flags', ['+\\Flaged', '-\\Sen', '\\Seen \\Important', '+\\Recent', '+\\*',
+                                   '+', '+\\', '+a(b'])
+def test_flags_that_cannot_be_set(account, make_mount, make_proxy, flags):
+    account.fill('INBOX', [message(1, flags='\\Answered')])
+    proxy = make_proxy(account.server, record=True)
+    mail = make_mount(account, tls='no', port=proxy.port)
+    path = mail.message('INBOX', 1)
+    with refused(errno.EINVAL):
+        os.setxattr(path, 'user.imap.flags', flags.encode())
+    assert 'UID STORE' not in proxy.names()
+    assert account.flags('INBOX', 1) == {'\\Answered'}
+    os.setxattr(path, 'user.imap.flags', b'+\\SEEN $Label')
+    assert account.flags('INBOX', 1) == {'\\Answered', '\\Seen', '$Label'}
+
+
+def test_flagged_deleted_by_hand(account, mount):
+    """As when another client does it: not seen any more, but still mail."""
+    account.fill('Box', [message(1)])
+    mail = mount()
+    path = mail.message('Box', 1)
+    os.setxattr(path, 'user.imap.flags', b'+\\Deleted')
+    assert wait_until(lambda: not mail.names('Box'), 10 * SLOW)
+    assert '"event":"expunged","folder":"Box","uid":1' in (mail / '.imapfs/events').read_text()
+    for name in (path, mail / 'Box/1.eml'):
+        with refused(errno.ENOENT):
+            os.setxattr(name, 'user.imap.flags', b'-\\Deleted')
+    with refused(errno.ENOTEMPTY):
+        os.rmdir(mail / 'Box')
+    assert account.uids('Box') == [1]
+    other = account.client('Box', readonly=False)
+    other.store('1', '-FLAGS', '\\Deleted')
+    assert wait_until(lambda: mail.names('Box') == [path.name], 10 * SLOW)
+    other.store('1', '+FLAGS', '\\Deleted')
+    other.expunge()
+    os.rmdir(mail / 'Box')
+    assert account.folders() == ['INBOX']
+
+
+def test_a_name_that_the_server_does_not_allow(mount_mini):
+    mini = MiniServer()
+    mini.on['CREATE'] = lambda session, _: session.reply('[CANNOT] no names in X', 'NO') or True
+    mail = mount_mini(mini)
+    with refused(errno.EPERM):
+        os.mkdir(mail / 'X')
+    assert re.search('^last error: .*no names in X$', (mail / '.imapfs/status').read_text(), re.M)
+
+
 def test_rmdir_of_what_holds_anything(account, mount):
     account.fill('Mail', messages.messages(1))
     account.fill('Parent/Child', [])
@@ -437,6 +503,23 @@ def test_rename_a_folder_with_children(account, mount):
     assert account.folders() == sorted(['INBOX', 'Else', 'Else/Year', 'Else/Year/Q1', wire])
     assert (mail / 'Else/Year/Q1/1.eml').read_bytes() == message(3).data
     assert account.bodies('Else/Year/Q1') == {1: message(3).data}
+
+
+def test_subscriptions_follow(account, mount):
+    mail = mount()
+    eye = account.client()
+
+    def subscribed():
+        _, rows = eye.lsub()
+        return sorted(row.split()[-1].decode() for row in rows if row)
+
+    os.mkdir(mail / 'Old')
+    os.mkdir(mail / 'Kept')
+    assert wait_until(lambda: subscribed() == ['Kept', 'Old'], 5 * SLOW), subscribed()
+    os.rename(mail / 'Old', mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept', 'New'], 5 * SLOW), subscribed()
+    os.rmdir(mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept'], 5 * SLOW), subscribed()
 
 
 def test_rename_a_folder_onto_another(account, mount):
