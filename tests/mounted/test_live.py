@@ -961,6 +961,43 @@ def test_moved_here_during_a_look(mini, mount_mini):
     assert sorted(told(mail, folder='INBOX', event='new')) == [4, 5]
 
 
+def test_read_during_a_slow_move(mini, mount_mini):
+    """The kernel cannot be told of a name in Dest as long as the rename there waits for the server.
+    Who reads elsewhere does not wait for that."""
+    mini.box('Other').add(message(9).data)
+    for number in (10, 11):
+        mini.box('Dest').add(message(number).data)
+    asked, go = threading.Event(), threading.Event()
+
+    def move(_session, _command):
+        asked.set()
+        go.wait(60 * SLOW)
+        return False
+
+    mini.without('IDLE')
+    mini.on['UID MOVE'] = move
+    mail = mount_mini(mini, 'names=uid', 'poll=1', 'timeout=60')
+    for folder in ('Other', 'Dest', 'INBOX'):
+        for name in mail.names(folder):
+            os.stat(mail / folder / name)
+    mover = threading.Thread(target=os.rename, args=(mail / 'INBOX/3.eml', mail / 'Dest/3.eml'))
+    result = []
+    reader = threading.Thread(target=lambda: result.append((mail / 'Other/1.eml').read_bytes()))
+    mover.start()
+    try:
+        assert asked.wait(SOON)
+        with mini.lock:
+            del mini.box('Dest').mails[1]
+        shows(lambda: told(mail, event='expunged') == [2], lambda: events(mail))
+        reader.start()
+        reader.join(SOON)
+        assert result == [message(9).data] and mover.is_alive()
+    finally:
+        go.set()
+        mover.join()
+    assert mail.names('Dest') == ['1.eml', '3.eml'] and mail.names() == ['1.eml', '2.eml']
+
+
 FLOODS = {
     'EXISTS': b'* 4 EXISTS\r\n* 3 EXISTS\r\n' * 50_000 + b'* 1 EXPUNGE\r\n* 3 EXISTS\r\n' * 25_000,
     'FETCH': b'* 1 FETCH (FLAGS (\\Seen))\r\n* 2 FETCH (UID 2 FLAGS (\\Flagged))\r\n' * 50_000,
