@@ -55,6 +55,10 @@ struct msg_info {
     char label[ACCOUNT_LABEL_MAX];
 };
 
+/* For so many seconds after the last question about a folder that was listed, its changes are
+ * looked for, or listened for, and told. */
+enum { ACCOUNT_IN_USE = 60 * 60 };
+
 enum account_event { EVENT_NEW, EVENT_EXPUNGED, EVENT_FLAGS };
 
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
@@ -100,6 +104,10 @@ struct account *account_open(const struct account_config *config, const struct a
  * -ENOTCONN; what is known can still be asked for, until account_free(). */
 void account_stop(struct account *a);
 void account_free(struct account *a);
+
+/* Someone looks for what account_hooks.event told: as long as that goes on, no folder that is in
+ * use goes out of use. */
+void account_followed(struct account *a);
 
 /* Appends "key: value" lines for .imapfs/status. */
 void account_status(struct account *a, struct buf *out);

@@ -442,6 +442,8 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     int result = 0;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
+    if (f)
+        watch_used(f);
     if (!f) {
         result = -ESTALE;
     } else if (!f->noselect && !is_fresh(a, f, since)) {
@@ -463,7 +465,7 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
     if (!f) {
         result = -ESTALE;
     } else {
-        f->listed_at = clock_ms();
+        watch_used(f);
         const struct msg *m = msgtable_after(&f->msgs, after);
         for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
             if (!f->loaded && m->uid > f->load_upto)
@@ -503,6 +505,8 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
+    if (f)
+        watch_used(f);
     if (!f) {
         result = -ESTALE;
     } else if (m && (m->flags & MSG_NAMED || !f->syncing)) {

@@ -101,7 +101,7 @@ void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_pa
     case NODE_MESSAGE:
         attr_message(fs, &found->msg, 0, &e->attr);
         e->attr_timeout = TIMEOUT_MESSAGE;
-        e->entry_timeout = found->listed ? TIMEOUT_MESSAGE : TIMEOUT_OTHER;
+        e->entry_timeout = found->listed ? TIMEOUT_NAME : TIMEOUT_OTHER;
         break;
     case NODE_CONTROL:
         attr_control(fs, INO_CONTROL, &e->attr);
