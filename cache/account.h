@@ -153,10 +153,15 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
 int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w);
 
-/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not
- * looked at since `since` and the UID is not known, it is looked at first. */
+/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or the UID is
+ * not known, it is looked at first unless what is known is not older than `since`. */
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w);
+
+/* After an answer for which what is known was good enough: if that is older than `since`, the
+ * folder is looked at soon, so that who asks again hears what is true. False when it is not loaded,
+ * so that nobody looks after it. */
+bool account_look(struct account *a, uint32_t folder, int64_t since);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */
 int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out);

@@ -132,6 +132,9 @@ static void lookup_step(struct request *r)
         status_refresh(r->fs);
     struct fuse_entry_param e;
     lookup_entry(r->fs, &found, &e);
+    if (found.kind == NODE_MESSAGE &&
+        !account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES))
+        e.entry_timeout = TIMEOUT_OTHER; /* nobody will say that it is gone */
     request_entry(r, &e);
 }
 

@@ -336,6 +336,62 @@ def test_mailbox_made_anew_at_once(live):
     shows(lambda: told(mail, folder='Box', event='new') == [4], lambda: events(mail))
 
 
+# ---- what nobody tells of -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('idle', [True, False])
+def test_a_message_of_a_folder_that_nobody_listed(mini, mount_mini, idle):
+    """It is asked for alone, and again when that was a while ago."""
+    if not idle:
+        mini.without('IDLE')
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=1')
+    flagged, gone = mail / 'INBOX/1.eml', mail / 'INBOX/3.eml'
+    assert flags(flagged) == set() and os.path.exists(gone)
+    assert mail.names('Other') == []
+    with mini.lock:
+        mini.box('INBOX').mails[0].flags.add('\\Seen')
+        del mini.box('INBOX').mails[2]
+    shows(lambda: flags(flagged) == {'\\Seen'})
+    shows(lambda: not os.path.exists(gone))
+    with refused(errno.ENOENT, errno.ESTALE):
+        os.getxattr(gone, 'user.imap.flags')
+    assert flags(flagged) == {'\\Seen'} and b'1:*' not in b''.join(commands_since(mini, 0))
+
+
+def test_a_single_message_is_heard_of(mini, mount_mini):
+    """As long as the server tells of changes there is nothing to ask."""
+    speech = saying(mini)
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    path = mail / 'INBOX/2.eml'
+
+    def quiet():
+        time.sleep(1.1)  # what is a second old is given away
+        before = len(mini.commands)
+        return flags(path) == set() and len(mini.commands) == before
+
+    assert flags(path) == set()
+    shows(lambda: idles(mail))
+    shows(quiet, lambda: commands_since(mini, 0))
+    with mini.lock:
+        mini.box('INBOX').mails[1].flags.add('\\Flagged')
+        speech.append(b'* 2 FETCH (FLAGS (\\Flagged))\r\n')
+    shows(lambda: flags(path) == {'\\Flagged'})
+    with mini.lock:
+        del mini.box('INBOX').mails[1]
+    shows(lambda: not os.path.exists(path))
+
+
+def test_a_name_in_a_listed_folder_that_nobody_tells_of(mini, mount_mini):
+    """The answer is at once what is known, and the next one what is true."""
+    mini.without('IDLE')
+    mail = mount_mini(mini, 'poll=0')
+    assert len(mail.names()) == 3
+    with mini.lock:
+        del mini.box('INBOX').mails[1]
+    shows(lambda: not os.path.exists(mail / 'INBOX/2.eml'))
+    assert told(mail, event='expunged') == [2]
+
+
 # ---- .imapfs/events ------------------------------------------------------------------------------
 
 
