@@ -55,6 +55,10 @@ struct msg_info {
     char label[ACCOUNT_LABEL_MAX];
 };
 
+/* For so many seconds after the last question about a folder that was listed, its changes are
+ * looked for, or listened for, and told. */
+enum { ACCOUNT_IN_USE = 60 * 60 };
+
 enum account_event { EVENT_NEW, EVENT_EXPUNGED, EVENT_FLAGS };
 
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
@@ -100,6 +104,10 @@ struct account *account_open(const struct account_config *config, const struct a
  * -ENOTCONN; what is known can still be asked for, until account_free(). */
 void account_stop(struct account *a);
 void account_free(struct account *a);
+
+/* Someone looks for what account_hooks.event told: as long as that goes on, no folder that is in
+ * use goes out of use. */
+void account_followed(struct account *a);
 
 /* Appends "key: value" lines for .imapfs/status. */
 void account_status(struct account *a, struct buf *out);
@@ -147,10 +155,15 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
 int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w);
 
-/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not
- * looked at since `since` and the UID is not known, it is looked at first. */
+/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or the UID is
+ * not known, it is looked at first unless what is known is not older than `since`. */
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w);
+
+/* After an answer for which what is known was good enough: if that is older than `since`, the
+ * folder is looked at soon, so that who asks again hears what is true. False when it is not loaded,
+ * so that nobody looks after it. */
+bool account_look(struct account *a, uint32_t folder, int64_t since);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */
 int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out);

@@ -91,9 +91,9 @@ struct folder {
     bool due;                   /* in account.due */
     bool due_twice;             /* ... and once more after that */
     struct folder *next_due;
-    int64_t due_next;  /* not looked at by itself before */
-    int64_t listed_at; /* when someone last listed it */
-    bool hungry;       /* in account.hungry */
+    int64_t due_next; /* not looked at by itself before */
+    int64_t used_at;  /* when someone last asked what is in it; see watch.c */
+    bool hungry;      /* in account.hungry */
     struct folder *next_hungry;
 
     UT_hash_handle by_id, by_gen, by_wire, by_name;
@@ -151,6 +151,8 @@ struct account {
     struct folder *due; /* folders to be looked at */
     bool tree_due, tree_twice;
     int64_t tree_next, poll_next;
+    int64_t followed_at; /* when someone last looked for what was told upward; 0: never */
+    int64_t follow_from; /* ... who goes on with that, what was used since then is in use for him */
     uint64_t n_watch_wakeups;
 
     struct body *bodies; /* see body.c */
@@ -281,6 +283,9 @@ void sync_due(struct account *a, struct folder *f);
 
 int watch_start(struct account *a);
 void watch_stop(struct account *a);
+
+/* Someone asks what is in the folder. */
+void watch_used(struct folder *f);
 
 /* Has a folder that is dirty looked at soon. */
 void watch_folder(struct account *a, struct folder *f);

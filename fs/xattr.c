@@ -78,11 +78,14 @@ static void message_step(struct request *r)
     struct folder_info f;
     struct buf value = {0};
     int err = r->err ? r->err : account_msg(r->fs->account, n.id, n.uid, &m);
-    /* Flags change: of a folder that is known they are looked after, of one that is not they have
-     * just been fetched with the message. */
-    if (!err && r->which == MSG_FLAGS && account_folder(r->fs->account, m.folder, &f) == 0 &&
-        f.loaded)
-        err = account_sync(r->fs->account, m.folder, r->began - STALE_MESSAGES, &r->w);
+    /* Flags change: a folder that is known is looked at, of one that is not the message alone. */
+    if (!err && r->which == MSG_FLAGS) {
+        int64_t since = r->began - STALE_MESSAGES;
+        if (account_folder(r->fs->account, m.folder, &f) == 0 && f.loaded)
+            err = account_sync(r->fs->account, m.folder, since, &r->w);
+        else
+            err = account_find(r->fs->account, m.folder, m.uid, since, &m, &r->w);
+    }
     if (err == -EINPROGRESS)
         return;
     if (!err && table[r->which].field && !r->woken) {
