@@ -343,7 +343,7 @@ uint64_t prefetch_unread(const struct account *a);
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen, uint32_t new_uid,
                 const char *name);
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
-uint32_t moved_alias(struct account *a, uint32_t gen, const char *name);
+uint32_t moved_alias(struct account *a, const struct folder *f, const char *name);
 void moved_free(struct account *a);
 
 /* The message by number, moves followed; NULL when it is gone. */

@@ -47,14 +47,6 @@ static void alias_drop(struct account *a, struct alias *al)
     free(al);
 }
 
-/* "4711.eml" is the message with that UID, today or when one comes: no other is called so, or the
- * name would mean another message one day. */
-static bool is_uid_name(const char *name)
-{
-    size_t digits = strspn(name, "0123456789");
-    return digits && strcmp(name + digits, ".eml") == 0;
-}
-
 static void note_alias(struct account *a, uint32_t gen, uint32_t uid, const char *name)
 {
     struct buf key = {0};
@@ -91,7 +83,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
         HASH_DEL(a->moved, oldest);
         free(oldest);
     }
-    if (name && !is_uid_name(name))
+    if (name)
         note_alias(a, new_gen, new_uid, name);
 }
 
@@ -107,10 +99,25 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
     return true;
 }
 
-uint32_t moved_alias(struct account *a, uint32_t gen, const char *name)
+/* "4711.eml" is the message with that UID, if there is or was one: then nobody else goes by that
+ * name, or it would mean another message each time that one comes or goes. */
+static bool is_anothers(const char *name, uint32_t uid, uint32_t uidnext)
 {
-    struct alias *al = find_alias(a, gen, name);
-    return al ? al->uid : 0;
+    char *end;
+    uint64_t other = *name >= '1' && *name <= '9' ? strtoull(name, &end, 10) : 0;
+    return other > uid && other < uidnext && strcmp(end, ".eml") == 0;
+}
+
+uint32_t moved_alias(struct account *a, const struct folder *f, const char *name)
+{
+    struct alias *al = find_alias(a, f->gen, name);
+    if (!al)
+        return 0;
+    if (is_anothers(name, al->uid, f->uidnext)) {
+        alias_drop(a, al);
+        return 0;
+    }
+    return al->uid;
 }
 
 void moved_free(struct account *a)

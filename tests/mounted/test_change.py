@@ -219,18 +219,23 @@ def test_move_to_a_level_that_stays_one(mount_mini):
     assert mail.names('Top') == ['Below'] and mail.names() == ['1.eml']
 
 
-def test_a_uid_is_no_given_name(account, mount):
-    """It is another message's name, today or when that comes."""
+def test_a_uid_given_as_a_name(account, mount):
+    """It is the name of what was moved there, until a message with that UID has come."""
     account.fill('INBOX', messages.messages(10))
     account.fill('Other', [])
     mail = mount('names=uid')
-    os.rename(mail / 'INBOX/10.eml', mail / 'Other/10.eml')
+    os.rename(mail / 'INBOX/5.eml', mail / 'Other/3.eml')
     assert mail.names('Other') == ['1.eml']
-    assert not os.path.exists(mail / 'Other/10.eml')
+    assert (mail / 'Other/3.eml').read_bytes() == message(5).data
+    account.fill('Other', messages.messages(2, first=20))
+    assert wait_until(lambda: mail.names('Other') == ['1.eml', '2.eml', '3.eml'], 20)
+    assert (mail / 'Other/3.eml').read_bytes() == message(21).data
+    os.unlink(mail / 'Other/3.eml')
+    assert not os.path.exists(mail / 'Other/3.eml')
     with refused(errno.ENOENT):
-        os.unlink(mail / 'Other/10.eml')
-    os.rename(mail / 'INBOX/9.eml', mail / 'Other/10.eml')
-    assert (mail / 'Other/2.eml').read_bytes() == message(9).data
+        os.unlink(mail / 'Other/3.eml')
+    assert sorted(account.bodies('Other').values()) == sorted(
+        message(n).data for n in (5, 20))
 
 
 def test_rename_within_a_folder(account, mount):
