@@ -74,7 +74,7 @@ void pool_submit(struct pool *p, struct op *op)
     if (p->ended)
         pthread_cond_broadcast(&p->opened);
     else
-        sched_wake_locked(p, op);
+        sched_wake_locked(p, op, true);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -322,11 +322,11 @@ struct op *pool_take(struct pool *p, struct conn *c)
     while (op && next && sched_waits(next))
         next = next->next;
     if (op && next)
-        sched_wake_locked(p, next);
+        sched_wake_locked(p, next, true);
     else if (left && op_class(left)->body && !left->background)
-        sched_wake_locked(p, left);
+        sched_wake_locked(p, left, false); /* else one look would cause the next */
     if (due)
-        sched_wake_locked(p, due);
+        sched_wake_locked(p, due, true);
     pthread_mutex_unlock(&p->lock);
     return op;
 }

@@ -70,8 +70,10 @@ void sched_enqueue_locked(struct pool *p, struct op *op);
 /* Makes its thread look at the queue. */
 void sched_wake_conn(struct conn *c);
 
-/* Wakes the connection that should take `op`, or connect for it. */
-void sched_wake_locked(struct pool *p, const struct op *op);
+/* Wakes the connection that should take `op`, or connect for it; failing that, if `anyone`, one
+ * that has other work under way and perhaps room. Without, it waits until that one has an answer.
+ */
+void sched_wake_locked(struct pool *p, const struct op *op, bool anyone);
 void sched_wake_all_locked(struct pool *p);
 
 /* Has the first connection that could carry bodies make itself ready. */

@@ -206,7 +206,7 @@ static bool is_opened_locked(const struct pool *p, const struct op *op)
     return false;
 }
 
-void sched_wake_locked(struct pool *p, const struct op *op)
+void sched_wake_locked(struct pool *p, const struct op *op, bool anyone)
 {
     struct conn *best = best_locked(p, op), *down = NULL, *busy = NULL;
     bool any = false, coming = false, body = op_class(op)->body;
@@ -218,7 +218,7 @@ void sched_wake_locked(struct pool *p, const struct op *op)
         coming |= c->status == CONN_CONNECTING;
         if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
             down = down ? down : c;
-        else if (c->status == CONN_UP)
+        else if (c->status == CONN_UP && anyone)
             busy = busy ? busy : c;
     }
     /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
