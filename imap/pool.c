@@ -379,14 +379,13 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     /* Its time begins anew with every byte that moved: a long transfer is no failure. */
     if (c->last_progress > op->submitted)
         op->submitted = c->last_progress;
-    bool late = clock_ms() - op->submitted >= p->config->timeout;
+    bool late = !op->patient && clock_ms() - op->submitted >= p->config->timeout;
     bool again = retry != RETRY_NEVER && ++op->attempts < MAX_ATTEMPTS && !late;
     /* A change whose fate is unknown is looked after once, however late it is. */
     if (retry == RETRY_SETTLE && op->attempts == 1 && late) {
         again = true;
         op->submitted = clock_ms();
     }
-    again |= op->patient;
     op->timed_out |= err == -ETIMEDOUT;
     op->resumed = true;
     op->lost_at = clock_ms();
@@ -395,7 +394,9 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->carrier = 0;
     c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
-    if (again)
+    if (again && op->patient)
+        sched_enqueue_locked(p, op); /* it may be what ends the sessions: others come first */
+    else if (again)
         DL_PREPEND(p->queue, op);
     pthread_mutex_unlock(&p->lock);
     if (again)

@@ -1,4 +1,4 @@
-/* More is wanted than fits into a connection's pipeline. */
+/* Who gets his turn when more is wanted than fits into a connection, or one thing ends them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,8 +82,19 @@ static void test_full(void **state)
     buf_free(&why);
 }
 
+/* A look that nobody waits for, at a mailbox that the server dies of. */
+static const struct scene poison[] = {
+    {"not for ever, and others come first",
+     {{.kind = OP_CHECK, .patient = true, .err = ENOTCONN},
+      {.kind = OP_BODY, .mailbox = "B", .len = 3, .bytes = "abc"}},
+     .steps = {HELLO(""), "C SELECT \"A\"", AGAIN, HELLO(""), OPEN("EXAMINE", "B"), ASK, BODY,
+               "S $T OK", "C SELECT \"A\"", AGAIN, HELLO(""), "C SELECT \"A\"", "CUT", NULL}},
+};
+
+TEST(poison)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full), cmocka_unit_test(test_poison)};
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
 }
