@@ -110,6 +110,34 @@ def test_the_password_is_changed_while_a_connection_lives(mini, mount_mini):
     assert logins(mini) <= 1 + 3  # those that were made side by side
 
 
+def test_the_lane_of_bodies_is_lost_while_the_login_is_refused(mini, mount_mini):
+    """What is left carries them, though another one may connect again later."""
+    sessions = []
+
+    def two_only(session, _command):
+        sessions.append(session)
+        if len(sessions) > 2:
+            session.reply('[AUTHENTICATIONFAILED] no more', 'NO')
+        return len(sessions) > 2
+
+    def down():
+        return len(re.findall(r'^connection \d: down', status(mail), re.M))
+
+    large = [mini.box('INBOX').add(message(n, 200_000).data).uid for n in range(30, 42)]
+    mini.on['AUTHENTICATE'] = two_only
+    mini.on['UID FETCH'] = lambda session, command: time.sleep(0.2)
+    mail = mount_mini(mini, 'names=uid', 'prefetch=0', 'connections=3', 'timeout=10')
+    assert not read_all(mail, large[:1])
+    assert not read_all(mail, large[1:10])  # more at once than it likes
+    assert wait_until(lambda: len(sessions) == 3 and down() == 1, 10 * SLOW)
+    mini.on.pop('UID FETCH')
+    sessions[1].peer.sock.shutdown(socket.SHUT_RDWR)
+    assert wait_until(lambda: down() == 2, 10 * SLOW)
+    for uid in large[10:]:
+        assert not read_all(mail, [uid])
+    assert len(sessions) == 3
+
+
 def test_server_line(mini, mount_mini):
     mail = mount_mini(mini, 'names=uid', 'timeout=2')
     honest, mini.handler = mini.handler, lambda peer: peer.drop()
