@@ -114,7 +114,6 @@ struct conn {
     enum resp_cond greeting;
     bool bye;              /* the server said so */
     bool logout;           /* we did */
-    bool no_intro;         /* this server hangs up when asked ID or NAMESPACE */
     unsigned enable_tag;   /* of the ENABLE in flight; 0: none */
     unsigned notify_tag;   /* of the NOTIFY in flight; 0: none */
     bool notified;         /* NOTIFY (RFC 5465) is in force */

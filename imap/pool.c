@@ -518,14 +518,22 @@ bool pool_finished(struct pool *p, struct conn *c)
     return done;
 }
 
-bool pool_may_enable(const struct pool *p)
+bool pool_may_ask(const struct pool *p, enum pool_extra what)
 {
-    return !p->no_enable;
+    return !p->hangs_up[what];
 }
 
-void pool_never_enable(struct pool *p)
+void pool_answers(struct pool *p, enum pool_extra what)
 {
-    p->no_enable = true;
+    p->answers[what] = true;
+}
+
+bool pool_hangs_up(struct pool *p, enum pool_extra what)
+{
+    bool why = !p->answers[what];
+    if (why)
+        p->hangs_up[what] = true;
+    return why;
 }
 
 bool pool_may_idle(const struct pool *p)

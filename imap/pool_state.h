@@ -37,9 +37,10 @@ struct pool {
     bool freed;    /* ... until now */
     bool refusing;
     pthread_t refuser;
-    atomic_bool no_enable;
-    atomic_bool idle_works;     /* an IDLE was accepted */
-    atomic_llong no_idle_until; /* clock_ms(); 0: IDLE has not failed */
+    atomic_bool answers[EXTRAS];  /* it was answered once; ... */
+    atomic_bool hangs_up[EXTRAS]; /* ... it never was, and the connection ended over it */
+    atomic_bool idle_works;       /* an IDLE was accepted */
+    atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
 };
 
 /* ---- sched.c ---- */
