@@ -139,6 +139,7 @@ struct conn {
     unsigned ahead;    /* ... that are read-ahead */
     unsigned changes;  /* ... that are not to be broken off */
     bool alone;        /* one of them wants to be alone */
+    bool drains;       /* nothing more is begun until they are finished: see sched_owed_locked() */
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */

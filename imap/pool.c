@@ -18,7 +18,6 @@
 enum {
     MAX_ATTEMPTS = 3,         /* connections lost under one operation before it fails */
     RESTLESS_PAUSE = 1000,    /* ms; SELECTs with less between them follow each other closely */
-    UNFAIR = 500,             /* ms; who waits longer gets the next turn */
     NO_IDLE = 60 * 60 * 1000, /* ms without IDLE after the server did not answer one */
 };
 
@@ -292,6 +291,7 @@ static void add_load_locked(struct conn *c, const struct op *op, int n)
 struct op *pool_take(struct pool *p, struct conn *c)
 {
     struct op *op, *left = NULL, *due = NULL;
+    bool drains = false;
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->queue, op) {
         if (sched_waits(op))
@@ -309,13 +309,13 @@ struct op *pool_take(struct pool *p, struct conn *c)
         left = left ? left : op;
         due = op->due ? op : due; /* nobody was woken for it when its time came */
         op->due = 0;
-        /* What has waited so long is not passed over for ever by what suits this connection. */
-        if (c->load > 0 && clock_ms() - op->submitted > UNFAIR &&
-            !reconnect_others_alive_locked(p, c)) {
+        drains = sched_owed_locked(p, c, op);
+        if (drains) {
             op = NULL;
             break;
         }
     }
+    c->drains = drains;
     /* One wake-up may have stood for several operations, and what was left to another connection
      * needs that one to be awake: pass it on. */
     struct op *next = p->queue;
@@ -503,6 +503,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     bool deaf = c->heard && !p->stopping;
     c->missed |= c->notified_published && err;
     c->watching = c->asking = c->notified_published = c->heard = c->take_over = false;
+    c->drains = false;
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);

@@ -63,6 +63,10 @@ bool sched_has_selected(const struct conn *c, const struct op *op);
 /* May this connection take `op` now? */
 bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op);
 
+/* Has `op`, which this connection may not take now, waited so long that nothing behind it is to be
+ * begun here before it? */
+bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct op *op);
+
 /* Is there something that no connection which is up will take soon? */
 bool sched_needed_locked(const struct pool *p, const struct conn *c);
 

@@ -223,6 +223,39 @@ def test_fewer_connections(mini, mount_mini, way, allowed):
     assert mini.connections <= allowed + 8 + rounds, (mini.connections, seconds)
 
 
+def test_turns_in_a_storm_of_reads(mini, mount_mini):
+    """What needs a connection that has nothing under way gets one, though the reads do not end.
+
+    They only end when it is done, or when there is nothing left to read.
+    """
+    supply = [mini.box('INBOX').add(message(n).data).uid for n in range(100, 2100)]
+    mail = mount_mini(mini, 'names=uid', 'prefetch=0', 'poll=0', 'connections=3', 'timeout=20')
+    assert len(mail.names()) == 8 + len(supply)
+    done, wrong = threading.Event(), []
+
+    def read_on():
+        while supply and not done.is_set():
+            try:
+                (mail / f'INBOX/{supply.pop()}.eml').read_bytes()
+            except OSError as error:
+                wrong.append(error)
+
+    mini.on['UID FETCH'] = lambda session, command: time.sleep(0.02)
+    readers = [threading.Thread(target=read_on) for _ in range(20)]
+    for reader in readers:
+        reader.start()
+    try:
+        assert wait_until(lambda: status(mail).count(': up, ') == 3, 10 * SLOW)
+        assert os.listdir(mail / 'Other') == ['1.eml']
+        os.rename(mail / 'Other', mail / 'Another')
+        left = len(supply)
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert left and not wrong
+
+
 # ---- commands ------------------------------------------------------------------------------------
 
 
