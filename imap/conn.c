@@ -327,8 +327,10 @@ static int on_tagged(struct conn *c, const struct response *r)
         cmd = cmd->next;
     if (!cmd)
         return fault(c, "an answer to a command that was not sent");
-    if (tag == c->enable_tag)
+    if (tag == c->enable_tag) {
         c->enable_tag = 0;
+        pool_answers(c->pool, EXTRA_ENABLE);
+    }
     if (tag == c->notify_tag)
         notify_answered(c, r);
     if (tag == c->idle_tag)
@@ -666,7 +668,7 @@ static void close_conn(struct conn *c, int err)
         remove_cmd(c, last);
     }
     if (c->enable_tag && err == -ECONNRESET)
-        pool_never_enable(c->pool);
+        pool_hangs_up(c->pool, EXTRA_ENABLE);
     c->enable_tag = c->notify_tag = c->idle_tag = 0;
     c->notified = c->idling = c->idle_asked = c->qresync = false;
     flow_drop(c);

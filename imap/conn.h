@@ -115,7 +115,6 @@ struct conn {
     enum resp_cond greeting;
     bool bye;              /* the server said so */
     bool logout;           /* we did */
-    bool no_intro;         /* this server hangs up when asked ID or NAMESPACE */
     unsigned enable_tag;   /* of the ENABLE in flight; 0: none */
     unsigned notify_tag;   /* of the NOTIFY in flight; 0: none */
     bool notified;         /* NOTIFY (RFC 5465) is in force */
@@ -141,6 +140,7 @@ struct conn {
     unsigned ahead;    /* ... that are read-ahead */
     unsigned changes;  /* ... that are not to be broken off */
     bool alone;        /* one of them wants to be alone */
+    bool drains;       /* nothing more is begun until they are finished: see sched_owed_locked() */
     bool release;      /* asked to let go of its mailbox */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */

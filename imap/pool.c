@@ -18,7 +18,6 @@
 enum {
     MAX_ATTEMPTS = 3,         /* connections lost under one operation before it fails */
     RESTLESS_PAUSE = 1000,    /* ms; SELECTs with less between them follow each other closely */
-    UNFAIR = 500,             /* ms; who waits longer gets the next turn */
     NO_IDLE = 60 * 60 * 1000, /* ms without IDLE after the server did not answer one */
 };
 
@@ -74,7 +73,7 @@ void pool_submit(struct pool *p, struct op *op)
     if (p->ended)
         pthread_cond_broadcast(&p->opened);
     else
-        sched_wake_locked(p, op);
+        sched_wake_locked(p, op, true);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -292,6 +291,7 @@ static void add_load_locked(struct conn *c, const struct op *op, int n)
 struct op *pool_take(struct pool *p, struct conn *c)
 {
     struct op *op, *left = NULL, *due = NULL;
+    bool drains = false;
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->queue, op) {
         if (sched_waits(op))
@@ -309,24 +309,24 @@ struct op *pool_take(struct pool *p, struct conn *c)
         left = left ? left : op;
         due = op->due ? op : due; /* nobody was woken for it when its time came */
         op->due = 0;
-        /* What has waited so long is not passed over for ever by what suits this connection. */
-        if (c->load > 0 && clock_ms() - op->submitted > UNFAIR &&
-            !reconnect_others_alive_locked(p, c)) {
+        drains = sched_owed_locked(p, c, op);
+        if (drains) {
             op = NULL;
             break;
         }
     }
+    c->drains = drains;
     /* One wake-up may have stood for several operations, and what was left to another connection
      * needs that one to be awake: pass it on. */
     struct op *next = p->queue;
     while (op && next && sched_waits(next))
         next = next->next;
     if (op && next)
-        sched_wake_locked(p, next);
+        sched_wake_locked(p, next, true);
     else if (left && op_class(left)->body && !left->background)
-        sched_wake_locked(p, left);
+        sched_wake_locked(p, left, false); /* else one look would cause the next */
     if (due)
-        sched_wake_locked(p, due);
+        sched_wake_locked(p, due, true);
     pthread_mutex_unlock(&p->lock);
     return op;
 }
@@ -379,14 +379,13 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     /* Its time begins anew with every byte that moved: a long transfer is no failure. */
     if (c->last_progress > op->submitted)
         op->submitted = c->last_progress;
-    bool late = clock_ms() - op->submitted >= p->config->timeout;
+    bool late = !op->patient && clock_ms() - op->submitted >= p->config->timeout;
     bool again = retry != RETRY_NEVER && ++op->attempts < MAX_ATTEMPTS && !late;
     /* A change whose fate is unknown is looked after once, however late it is. */
     if (retry == RETRY_SETTLE && op->attempts == 1 && late) {
         again = true;
         op->submitted = clock_ms();
     }
-    again |= op->patient;
     op->timed_out |= err == -ETIMEDOUT;
     op->resumed = true;
     op->lost_at = clock_ms();
@@ -395,7 +394,9 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->carrier = 0;
     c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
-    if (again)
+    if (again && op->patient)
+        sched_enqueue_locked(p, op); /* it may be what ends the sessions: others come first */
+    else if (again)
         DL_PREPEND(p->queue, op);
     pthread_mutex_unlock(&p->lock);
     if (again)
@@ -502,6 +503,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     bool deaf = c->heard && !p->stopping;
     c->missed |= c->notified_published && err;
     c->watching = c->asking = c->notified_published = c->heard = c->take_over = false;
+    c->drains = false;
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
@@ -517,14 +519,22 @@ bool pool_finished(struct pool *p, struct conn *c)
     return done;
 }
 
-bool pool_may_enable(const struct pool *p)
+bool pool_may_ask(const struct pool *p, enum pool_extra what)
 {
-    return !p->no_enable;
+    return !p->hangs_up[what];
 }
 
-void pool_never_enable(struct pool *p)
+void pool_answers(struct pool *p, enum pool_extra what)
 {
-    p->no_enable = true;
+    p->answers[what] = true;
+}
+
+bool pool_hangs_up(struct pool *p, enum pool_extra what)
+{
+    bool why = !p->answers[what];
+    if (why)
+        p->hangs_up[what] = true;
+    return why;
 }
 
 bool pool_may_idle(const struct pool *p)

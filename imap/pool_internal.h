@@ -49,9 +49,16 @@ void pool_disconnected(struct pool *p, struct conn *c, int err);
 /* Is the pool closing, with nothing left for this connection that must be finished? */
 bool pool_finished(struct pool *p, struct conn *c);
 
-/* May ENABLE be sent? Not any more after a server hung up on it. */
-bool pool_may_enable(const struct pool *p);
-void pool_never_enable(struct pool *p);
+/* What some servers hang up on when they are asked it. */
+enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRAS };
+
+/* May it be asked? Not any more after a server hung up on it, unless it has answered it before:
+ * then it was the line that failed. */
+bool pool_may_ask(const struct pool *p, enum pool_extra what);
+void pool_answers(struct pool *p, enum pool_extra what);
+
+/* The connection ended over it; returns whether that is why. */
+bool pool_hangs_up(struct pool *p, enum pool_extra what);
 
 /* May IDLE be sent? Not for an hour after the server left one without an answer, unless it has
  * accepted one before: then it was the line that failed. */

@@ -37,9 +37,10 @@ struct pool {
     bool freed;    /* ... until now */
     bool refusing;
     pthread_t refuser;
-    atomic_bool no_enable;
-    atomic_bool idle_works;     /* an IDLE was accepted */
-    atomic_llong no_idle_until; /* clock_ms(); 0: IDLE has not failed */
+    atomic_bool answers[EXTRAS];  /* it was answered once; ... */
+    atomic_bool hangs_up[EXTRAS]; /* ... it never was, and the connection ended over it */
+    atomic_bool idle_works;       /* an IDLE was accepted */
+    atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
 };
 
 /* ---- sched.c ---- */
@@ -62,6 +63,10 @@ bool sched_has_selected(const struct conn *c, const struct op *op);
 /* May this connection take `op` now? */
 bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op);
 
+/* Has `op`, which this connection may not take now, waited so long that nothing behind it is to be
+ * begun here before it? */
+bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct op *op);
+
 /* Is there something that no connection which is up will take soon? */
 bool sched_needed_locked(const struct pool *p, const struct conn *c);
 
@@ -70,8 +75,10 @@ void sched_enqueue_locked(struct pool *p, struct op *op);
 /* Makes its thread look at the queue. */
 void sched_wake_conn(struct conn *c);
 
-/* Wakes the connection that should take `op`, or connect for it. */
-void sched_wake_locked(struct pool *p, const struct op *op);
+/* Wakes the connection that should take `op`, or connect for it; failing that, if `anyone`, one
+ * that has other work under way and perhaps room. Without, it waits until that one has an answer.
+ */
+void sched_wake_locked(struct pool *p, const struct op *op, bool anyone);
 void sched_wake_all_locked(struct pool *p);
 
 /* Has the first connection that could carry bodies make itself ready. */

@@ -173,7 +173,8 @@ void reconnect_lost_locked(struct pool *p, struct conn *c, int err)
     bool up = c->status == CONN_UP;
     c->status = CONN_DOWN;
     if (up) {
-        c->backoff = 0;
+        /* While the login is refused it may not come back, and is not to be waited for. */
+        c->backoff = clock_ms() < p->denied_until ? p->pause : 0;
         c->retry_at = 0;
     }
     if (up && err) {

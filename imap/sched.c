@@ -17,6 +17,7 @@ enum {
     COMFORTABLE = 4,        /* operations on a connection before another is preferred */
     SMALL_BODY = 68 * 1024, /* bytes that connection 0 carries when no other is ready */
     RESTLESS = 4,           /* SELECTs in a row without a pause */
+    UNFAIR = 500,           /* ms; who waits longer gets the next turn */
     IN_USE = 10000,         /* ms after an operation that a mailbox stays selected if it can */
 };
 
@@ -83,7 +84,7 @@ static bool suits_locked(const struct pool *p, const struct conn *c, const struc
 {
     if (c->status != CONN_UP || !lane_ok_locked(p, c, op))
         return false;
-    if (c->alone || sched_alone(op) || (op_class(op)->searches && c->searches))
+    if (c->alone || c->drains || sched_alone(op) || (op_class(op)->searches && c->searches))
         return c->load == 0;
     if (!op_class(op)->select)
         return c->load < COMFORTABLE;
@@ -179,6 +180,40 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
     return true;
 }
 
+/* Can it begin there only when nothing else is under way? */
+static bool wants_empty(const struct conn *c, const struct op *op)
+{
+    return sched_alone(op) || (op_class(op)->select && !sched_has_selected(c, op));
+}
+
+/* As long as many ask for what the connections are at, none of them is ever empty. So the one that
+ * has the least under way finishes that and begins nothing else: it is the same one until it is
+ * empty, since its load cannot grow meanwhile. */
+static bool empties_first_locked(const struct pool *p, const struct conn *c, const struct op *op)
+{
+    for (unsigned i = 0; i < p->nconns; i++) {
+        const struct conn *o = &p->conns[i];
+        if (o == c || o->status != CONN_UP || o->alone || !lane_ok_locked(p, o, op))
+            continue;
+        if (!wants_empty(o, op) || o->load < c->load || (o->load == c->load && o < c))
+            return false;
+    }
+    return true;
+}
+
+bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct op *op)
+{
+    if (c->load == 0 || clock_ms() - op->submitted <= UNFAIR)
+        return false;
+    if (!reconnect_others_alive_locked(p, c))
+        return true;
+    if (op->background || c->alone || !lane_ok_locked(p, c, op) || !wants_empty(c, op))
+        return false;
+    if (op->patient && in_use_locked(c) && others_come_locked(p, c, op))
+        return false; /* it would not have it even then */
+    return empties_first_locked(p, c, op);
+}
+
 /* Has the first connection that could carry bodies make itself ready. */
 void sched_warm_locked(struct pool *p)
 {
@@ -206,7 +241,7 @@ static bool is_opened_locked(const struct pool *p, const struct op *op)
     return false;
 }
 
-void sched_wake_locked(struct pool *p, const struct op *op)
+void sched_wake_locked(struct pool *p, const struct op *op, bool anyone)
 {
     struct conn *best = best_locked(p, op), *down = NULL, *busy = NULL;
     bool any = false, coming = false, body = op_class(op)->body;
@@ -218,8 +253,8 @@ void sched_wake_locked(struct pool *p, const struct op *op)
         coming |= c->status == CONN_CONNECTING;
         if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
             down = down ? down : c;
-        else if (c->status == CONN_UP)
-            busy = busy ? busy : c;
+        else if (c->status == CONN_UP && anyone)
+            busy = busy && !busy->drains ? busy : c;
     }
     /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
     if (best && op_class(op)->select && !sched_has_selected(best, op) && best->box_name && down &&

@@ -318,12 +318,16 @@ static int introduce(struct session *s)
 {
     struct conn *c = s->c;
     int err = 0;
-    if (caps_has(&c->caps, CAP_ID))
+    bool id = caps_has(&c->caps, CAP_ID);
+    /* The pool keeps what the first connection learns. */
+    bool names = c->index == 0 && caps_has(&c->caps, CAP_NAMESPACE);
+    if (id)
         err = command(s, "ID (\"name\" \"imapfs\" \"version\" \"" IMAPFS_VERSION "\")",
                       "when told who asks (ID)");
-    /* The pool keeps what the first connection learns. */
-    if (!err && c->index == 0 && caps_has(&c->caps, CAP_NAMESPACE))
+    if (!err && names)
         err = command(s, "NAMESPACE", "when asked for its namespaces");
+    if (!err && (id || names))
+        pool_answers(c->pool, EXTRA_INTRO);
     return err;
 }
 
@@ -332,7 +336,7 @@ static int introduce(struct session *s)
 static void enable(struct conn *c)
 {
     if (!caps_has(&c->caps, CAP_ENABLE) || !caps_has(&c->caps, CAP_QRESYNC) ||
-        !pool_may_enable(c->pool))
+        !pool_may_ask(c->pool, EXTRA_ENABLE))
         return;
     buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "ENABLE QRESYNC");
     conn_end(c);
@@ -342,7 +346,7 @@ static void enable(struct conn *c)
 /* NOTIFY (RFC 5465): one connection is told of changes in every mailbox, and of the mailboxes. */
 static void notify(struct conn *c)
 {
-    if (c->index != 0 || !caps_has(&c->caps, CAP_NOTIFY) || !pool_may_enable(c->pool))
+    if (c->index != 0 || !caps_has(&c->caps, CAP_NOTIFY) || !pool_may_ask(c->pool, EXTRA_ENABLE))
         return;
     buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
              "NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange)) "
@@ -432,26 +436,34 @@ static void start_over(struct conn *c, struct buf *why)
     conn_forget_cmds(c);
 }
 
+static int open_introduced(struct session *s)
+{
+    struct conn *c = s->c;
+    int err = open_once(s);
+    if (err || !pool_may_ask(c->pool, EXTRA_INTRO))
+        return err;
+    err = introduce(s);
+    if (err != -ECONNRESET && err != -EPROTO)
+        return err;
+    /* Exchange 2003 hangs up on NAMESPACE: once more, without the introduction. */
+    pool_hangs_up(c->pool, EXTRA_INTRO);
+    start_over(c, s->why);
+    return open_once(s);
+}
+
 int session_open(struct conn *c, struct buf *why)
 {
     struct session s = {.c = c, .config = pool_config(c->pool), .why = why};
     s.deadline = pool_connect_deadline(c->pool);
-    int err = open_once(&s);
-    if (!err && !c->no_intro && introduce(&s) != 0) {
-        /* Exchange 2003 hangs up on NAMESPACE: once more, without the introduction. */
-        c->no_intro = true;
-        start_over(c, why);
-        err = open_once(&s);
-    }
+    int err = open_introduced(&s);
     if (!err) {
         enable(c);
         notify(c);
     }
     if (!err)
         err = compress(&s);
-    if (err == -ECONNRESET && c->enable_tag) {
-        /* ENABLE went out in front of it, and some hang up on that. */
-        pool_never_enable(c->pool);
+    /* ENABLE went out in front of it, and some hang up on that. */
+    if (err == -ECONNRESET && c->enable_tag && pool_hangs_up(c->pool, EXTRA_ENABLE)) {
         start_over(c, why);
         err = open_once(&s);
         if (!err)

@@ -110,6 +110,34 @@ def test_the_password_is_changed_while_a_connection_lives(mini, mount_mini):
     assert logins(mini) <= 1 + 3  # those that were made side by side
 
 
+def test_the_lane_of_bodies_is_lost_while_the_login_is_refused(mini, mount_mini):
+    """What is left carries them, though another one may connect again later."""
+    sessions = []
+
+    def two_only(session, _command):
+        sessions.append(session)
+        if len(sessions) > 2:
+            session.reply('[AUTHENTICATIONFAILED] no more', 'NO')
+        return len(sessions) > 2
+
+    def down():
+        return len(re.findall(r'^connection \d: down', status(mail), re.M))
+
+    large = [mini.box('INBOX').add(message(n, 200_000).data).uid for n in range(30, 42)]
+    mini.on['AUTHENTICATE'] = two_only
+    mini.on['UID FETCH'] = lambda session, command: time.sleep(0.2)
+    mail = mount_mini(mini, 'names=uid', 'prefetch=0', 'connections=3', 'timeout=10')
+    assert not read_all(mail, large[:1])
+    assert not read_all(mail, large[1:10])  # more at once than it likes
+    assert wait_until(lambda: len(sessions) == 3 and down() == 1, 10 * SLOW)
+    mini.on.pop('UID FETCH')
+    sessions[1].peer.sock.shutdown(socket.SHUT_RDWR)
+    assert wait_until(lambda: down() == 2, 10 * SLOW)
+    for uid in large[10:]:
+        assert not read_all(mail, [uid])
+    assert len(sessions) == 3
+
+
 def test_server_line(mini, mount_mini):
     mail = mount_mini(mini, 'names=uid', 'timeout=2')
     honest, mini.handler = mini.handler, lambda peer: peer.drop()
@@ -193,6 +221,39 @@ def test_fewer_connections(mini, mount_mini, way, allowed):
     seconds = time.monotonic() - began
     rounds = math.log2(seconds / 0.1875 + 1)
     assert mini.connections <= allowed + 8 + rounds, (mini.connections, seconds)
+
+
+def test_turns_in_a_storm_of_reads(mini, mount_mini):
+    """What needs a connection that has nothing under way gets one, though the reads do not end.
+
+    They only end when it is done, or when there is nothing left to read.
+    """
+    supply = [mini.box('INBOX').add(message(n).data).uid for n in range(100, 2100)]
+    mail = mount_mini(mini, 'names=uid', 'prefetch=0', 'poll=0', 'connections=3', 'timeout=20')
+    assert len(mail.names()) == 8 + len(supply)
+    done, wrong = threading.Event(), []
+
+    def read_on():
+        while supply and not done.is_set():
+            try:
+                (mail / f'INBOX/{supply.pop()}.eml').read_bytes()
+            except OSError as error:
+                wrong.append(error)
+
+    mini.on['UID FETCH'] = lambda session, command: time.sleep(0.02)
+    readers = [threading.Thread(target=read_on) for _ in range(20)]
+    for reader in readers:
+        reader.start()
+    try:
+        assert wait_until(lambda: status(mail).count(': up, ') == 3, 10 * SLOW)
+        assert os.listdir(mail / 'Other') == ['1.eml']
+        os.rename(mail / 'Other', mail / 'Another')
+        left = len(supply)
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert left and not wrong
 
 
 # ---- commands ------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ struct want {
     char delim;
     bool mark_seen;
     bool refresh;
-    const char *uids;   /* OP_BODIES */
+    const char *uids; /* OP_BODIES */
+    bool patient;
     bool late;          /* submitted when the script says "GO" once more */
     const char *append; /* the message of OP_APPEND */
     size_t append_more; /* so many bytes more of it */
@@ -188,6 +189,7 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
     op->refresh = w->refresh;
+    op->patient = w->patient;
     if (w->uids)
         assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
     if (w->append) {

@@ -187,6 +187,10 @@ static const struct scene sets[] = {
                QUIT}},
 };
 
+#define ENABLES    HELLO("ENABLE QRESYNC NOTIFY"), "C ENABLE QRESYNC"
+#define SEARCH     OPEN("EXAMINE", "A"), "C UID SEARCH ALL"
+#define SEARCH_ALL .kind = OP_SEARCH, .text = "ALL", .found = "3"
+
 static const struct scene others[] = {
     {"silence",
      {{.kind = OP_SEARCH, .text = "ALL", .err = ETIMEDOUT}},
@@ -285,6 +289,19 @@ static const struct scene others[] = {
      .steps = {HELLO("ENABLE QRESYNC"), "C ENABLE QRESYNC", "S * ENABLED QRESYNC", "S $T OK",
                OPEN("EXAMINE", "A"), "C UID SEARCH ALL", AGAIN, HELLO("ENABLE QRESYNC"),
                "C ENABLE QRESYNC", "S $T OK", OPEN("EXAMINE", "A"), "C UID SEARCH ALL",
+               "S * SEARCH 3", "S $T OK", QUIT}},
+    {"the line fails before the answer to ENABLE, which worked before: once more",
+     {{SEARCH_ALL}},
+     .steps = {ENABLES, "P A3 NOTIFY", "S A2 OK", "S A3 OK", SEARCH, AGAIN, ENABLES, AGAIN, ENABLES,
+               "P A12 NOTIFY", "S A11 OK", "S A12 OK", SEARCH, "S * SEARCH 3", "S $T OK", QUIT}},
+    {"the line fails before the answer to ID, which worked before: not this time, but the next",
+     {{SEARCH_ALL}},
+     .steps = {HELLO("ID"), "P A2 ID", "S A2 OK", SEARCH, AGAIN, HELLO("ID"), "P A6 ID", AGAIN,
+               HELLO("ID"), SEARCH, AGAIN, HELLO("ID"), "P A11 ID", "S A11 OK", SEARCH,
+               "S * SEARCH 3", "S $T OK", QUIT}},
+    {"the server hangs up on ID: not again",
+     {{SEARCH_ALL}},
+     .steps = {HELLO("ID"), "P A2 ID", AGAIN, HELLO("ID"), SEARCH, AGAIN, HELLO("ID"), SEARCH,
                "S * SEARCH 3", "S $T OK", QUIT}},
     {"ENABLE without QRESYNC",
      {{.kind = OP_SEARCH, .text = "ALL", .found = "3"}},
