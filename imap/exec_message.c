@@ -29,6 +29,7 @@ enum step {
     STEP_LOOK_FLAGGED,  /* it is: is it \Deleted at least? */
     STEP_SEARCH_DELETED,
     STEP_EXPUNGE_ALL,
+    STEP_ROW, /* behind a STORE without a row: is the message there at all? */
 };
 
 /* ---- looking ---- */
@@ -449,16 +450,39 @@ const struct op_class exec_copy = {.retry = RETRY_SETTLE,
                                    .start = copy_start,
                                    .answered = copy_answered};
 
-static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
+static void store_send(struct conn *c, struct op *op)
 {
-    (void)step;
-    conn_finish(c, op, outcome_errno(r));
+    op->saw = 0;
+    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u %s", op->uid, op->text);
+    conn_end(c);
 }
 
 static void store_start(struct conn *c, struct op *op)
 {
-    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u %s", op->uid, op->text);
+    op->again = false; /* this connection has not been asked */
+    store_send(c, op);
+}
+
+/* STORE of a UID that is gone, or of which this connection has not heard yet, says OK and does
+ * nothing; a row with the flags is what proves it. But Dovecot, for one, sends none when nothing
+ * was to be changed. So behind the second STORE it is asked whether the message is there at all: by
+ * FETCH, whose answer says whom it is for, so that several of these may be under way at once. */
+static void store_again(struct conn *c, struct op *op)
+{
+    store_send(c, op);
+    buf_addf(conn_begin(c, op, STEP_ROW, WANT_NONE), "UID FETCH %u (UID)", op->uid);
     conn_end(c);
+}
+
+static void store_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (step == STEP_ROW)
+        conn_finish(c, op, err ? err : op->saw & OP_SAW_MESSAGE ? 0 : -ENOENT);
+    else if (err || op->saw & OP_SAW_FLAGS)
+        conn_finish(c, op, err);
+    else if (exec_once_more(op))
+        store_again(c, op); /* else the FETCH is on its way */
 }
 
 /* Setting the same flags twice is setting them once. */
@@ -466,4 +490,4 @@ const struct op_class exec_store = {.retry = RETRY_REPEAT,
                                     .select = true,
                                     .write = true,
                                     .start = store_start,
-                                    .answered = plain_answered};
+                                    .answered = store_answered};

@@ -140,9 +140,10 @@ enum {
     OP_SAW_DEST = 2,      /* LIST had op->dest */
     OP_SAW_BELOW = 4,     /* LIST had something below op->mailbox */
     OP_SAW_LEVEL = 16,    /* LIST had op->mailbox, as a level that holds no messages */
-    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved */
+    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved; a row named it */
     OP_SAW_COUNT = 8,     /* STATUS had MESSAGES */
     OP_SAW_VANISHED = 64, /* VANISHED named the message */
+    OP_SAW_FLAGS = 128,   /* a row told the message's flags */
 };
 
 /* Copies `mailbox` (NULL allowed). */

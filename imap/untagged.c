@@ -239,6 +239,18 @@ static bool deliver_header(struct conn *c, const struct fetch_row *row)
     return false;
 }
 
+/* A STORE's row is what proves it; each belongs to the oldest one that is not answered. */
+static void note_stored(const struct conn *c, const struct fetch_row *row)
+{
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        struct op *op = cmd->op;
+        if (!op || op->kind != OP_STORE || op->uid != row->uid)
+            continue;
+        op->saw |= OP_SAW_MESSAGE | (row->has & FETCH_FLAGS ? OP_SAW_FLAGS : 0);
+        return;
+    }
+}
+
 static int on_fetch(struct conn *c, const struct response *r)
 {
     struct fetch_row row;
@@ -254,6 +266,7 @@ static int on_fetch(struct conn *c, const struct response *r)
             pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
         return 0;
     }
+    note_stored(c, &row);
     if (noting)
         arrival_message_row(noting, &row);
     if (row.has & FETCH_BODY && !c->flow.passed)

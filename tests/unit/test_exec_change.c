@@ -32,6 +32,9 @@
 #define SEEN LOOK_FOR, "S * SEARCH 5", "S $T OK"
 #define GONE LOOK_FOR, "S * SEARCH", "S $T OK"
 
+/* What proves a STORE. */
+#define FLAGS_OF_5 "S * 3 FETCH (UID 5 FLAGS (\\Seen))"
+
 /* ---- moving ---- */
 
 static const struct scene moves[] = {
@@ -248,7 +251,7 @@ static const struct scene copies[] = {
     {"COPYUID for a STORE",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), "C UID STORE 5 +FLAGS (\\Seen)",
-               "S * OK [COPYUID 7 5 50] x", "S $T OK [APPENDUID 7 5] x", QUIT}},
+               "S * OK [COPYUID 7 5 50] x", FLAGS_OF_5, "S $T OK [APPENDUID 7 5] x", QUIT}},
 };
 
 /* The connection is lost after each command of a MOVE. */
@@ -321,6 +324,57 @@ static const struct scene moves_cut[] = {
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT,
                "S $T OK [COPYUID 7 5 50] x", STORE_IT, "S $T OK", EXPUNGE_IT, AGAIN,
                HELLO("UIDPLUS"), OPEN("SELECT", "A"), GONE, QUIT}},
+};
+
+/* ---- flags ---- */
+
+#define FLAG(...)                                                                                  \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = OP_STORE, .text = "+FLAGS (\\Seen)", __VA_ARGS__                               \
+        }                                                                                          \
+    }
+#define FLAG_IT  "C UID STORE 5 +FLAGS (\\Seen)"
+#define ROW_OF_5 "C UID FETCH 5 (UID)"
+#define UNHEARD  FLAG_IT, "S $T OK"
+
+static const struct scene stores[] = {
+    {"a row", FLAG(), .events = "A/7 row 5 \\Seen; ",
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, FLAGS_OF_5, "S $T OK", QUIT}},
+    {"refused", FLAG(.err = EACCES),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T NO [NOPERM] no", QUIT}},
+    {"OK of a message that it has not heard of: once more", FLAG(),
+     .events = "A/7 change 1; A/7 row 5 \\Seen; ", /* Dovecot */
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * 10 EXISTS", "S $T OK", FLAG_IT,
+               ROW_OF_5, FLAGS_OF_5, "S A4 OK", "S * 3 FETCH (UID 5)", "S A5 OK", QUIT}},
+    {"a row of another message, and one that says nothing of flags", FLAG(),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * 4 FETCH (UID 6 FLAGS (\\Seen))",
+               "S * 3 FETCH (UID 5 RFC822.SIZE 9)", "S * 3 FETCH (FLAGS (\\Seen))", "S $T OK",
+               FLAG_IT, ROW_OF_5, FLAGS_OF_5, "S A4 OK", "S A5 OK", QUIT}},
+    {"no row, as nothing was to be changed", FLAG(), /* Dovecot */
+     .steps = {HELLO(""), OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, "S A4 OK",
+               "S * 3 FETCH (UID 5)", "S A5 OK", QUIT}},
+    {"OK of a message that is gone", FLAG(.err = ENOENT),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * 3 EXPUNGE", "S $T OK", FLAG_IT,
+               ROW_OF_5, "S A4 OK", "S A5 OK", QUIT}},
+    {"... while another is there", FLAG(.err = ENOENT),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, "S A4 OK",
+               "S * 3 FETCH (UID 6)", "S A5 OK", QUIT}},
+    {"refused the second time", FLAG(.err = EACCES),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, "S A4 NO [NOPERM] no",
+               "S A5 OK", QUIT}},
+    {"no word of whether it is there", FLAG(.err = EIO),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, "S A4 OK", "S A5 NO",
+               QUIT}},
+    {"lost: the next connection is asked twice, too", FLAG(),
+     .steps = {HELLO(""), OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, AGAIN, HELLO(""),
+               OPEN("SELECT", "A"), UNHEARD, FLAG_IT, ROW_OF_5, FLAGS_OF_5, "S A9 OK", "S A10 OK",
+               QUIT}},
+    {"two of one message, and a row for one",
+     {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}, {.kind = OP_STORE, .text = "-FLAGS (a)"}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "C UID STORE 5 -FLAGS (a)", FLAGS_OF_5,
+               "S A3 OK", "S A4 OK", "C UID STORE 5 -FLAGS (a)", ROW_OF_5, FLAGS_OF_5, "S A5 OK",
+               "S A6 OK", QUIT}},
 };
 
 /* ---- deleting ---- */
@@ -638,8 +692,8 @@ static const struct scene removes[] = {
                "C UNSELECT", "S $T OK", EMPTY, DROP_IT, "S $T OK", QUIT}},
     {"the selected one, no UNSELECT",
      {{.kind = OP_STORE, .text = "FLAGS ()"}, {REMOVE()}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 FLAGS ()", "S $T OK", LEAVE_IT, EMPTY,
-               DROP_IT, "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 FLAGS ()", FLAGS_OF_5, "S $T OK",
+               LEAVE_IT, EMPTY, DROP_IT, "S $T OK", QUIT}},
 
     {"cut at LIST",
      {{REMOVE()}},
@@ -729,6 +783,7 @@ TEST(moves)
 TEST(vanishing)
 TEST(copies)
 TEST(moves_cut)
+TEST(stores)
 TEST(deletes)
 TEST(removes)
 TEST(creates)
@@ -738,8 +793,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),     cmocka_unit_test(test_copies),
         cmocka_unit_test(test_vanishing), cmocka_unit_test(test_moves_cut),
-        cmocka_unit_test(test_deletes),   cmocka_unit_test(test_removes),
-        cmocka_unit_test(test_creates),
+        cmocka_unit_test(test_stores),    cmocka_unit_test(test_deletes),
+        cmocka_unit_test(test_removes),   cmocka_unit_test(test_creates),
     };
     return cmocka_run_group_tests_name("exec_change", tests, NULL, NULL);
 }

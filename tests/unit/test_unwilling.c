@@ -9,6 +9,7 @@
 #include "tests/unit/scene.h"
 
 #define FLAG_IT "C UID STORE 5 +FLAGS (\\Seen)"
+#define FLAGGED "S * 3 FETCH (UID 5 FLAGS (\\Seen))", "S $T OK"
 #define FLAG                                                                                       \
     {                                                                                              \
         {                                                                                          \
@@ -36,13 +37,13 @@
 static const struct scene commands[] = {
     {"a command", FLAG,
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T NO [UNAVAILABLE] x", FLAG_IT,
-               "S $T NO [INUSE] x", FLAG_IT, "S $T NO [THROTTLED] x", FLAG_IT, "S $T OK", QUIT}},
+               "S $T NO [INUSE] x", FLAG_IT, "S $T NO [THROTTLED] x", FLAG_IT, FLAGGED, QUIT}},
     {"SELECT", FLAG,
      .steps = {HELLO(""), "C SELECT \"A\"", "S $T NO [INUSE] x", OPEN("SELECT", "A"), FLAG_IT,
-               "S $T OK", QUIT}},
+               FLAGGED, QUIT}},
     {"lost while it waits", FLAG,
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T NO [INUSE] x", AGAIN, HELLO(""),
-               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+               OPEN("SELECT", "A"), FLAG_IT, FLAGGED, QUIT}},
     {"MOVE", MOVE(.new_uid = 50, .expunged = true),
      .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S $T NO [INUSE] x", SEEN,
                MOVE_IT, "S $T OK [COPYUID 7 5 50] x", QUIT}},
@@ -85,11 +86,11 @@ static const struct scene sessions[] = {
     {"BYE in the session, and as a greeting", FLAG,
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * BYE [UNAVAILABLE] x", AGAIN,
                "S * BYE [UNAVAILABLE] x", "EOF", "NEW", "S * BYE", "EOF", "NEW", HELLO(""),
-               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+               OPEN("SELECT", "A"), FLAG_IT, FLAGGED, QUIT}},
     {"NO [LIMIT] to the login", FLAG,
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, AGAIN, "S * OK [CAPABILITY IMAP4rev1] hi",
                "C LOGIN \"user\" \"pass\"", "S $T NO [LIMIT] x", "EOF", "NEW", HELLO(""),
-               OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT}},
+               OPEN("SELECT", "A"), FLAG_IT, FLAGGED, QUIT}},
     {"a refused login is not tried again",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)", .err = EACCES}},
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, AGAIN, "S * OK [CAPABILITY IMAP4rev1] hi",
