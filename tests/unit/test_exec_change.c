@@ -513,6 +513,76 @@ static const struct scene deletes[] = {
                "C SELECT \"A\"", "S * OK [UIDVALIDITY 8] x", "S $T OK", QUIT}},
 };
 
+/* ---- the EXPUNGEs of others ---- */
+
+static const struct scene expunges[] = {
+    {"its own",
+     {{DELETE(.expunged = true)}},
+     .events = "",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, EXPUNGE_IT, "S A3 OK",
+               "S * 5 EXPUNGE", "S A4 OK", QUIT}},
+    {"its own, of a MOVE",
+     {{MOVE(.new_uid = 50, .expunged = true)}},
+     .events = "",
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S * OK [COPYUID 7 5 50] x",
+               "S * 3 EXPUNGE", "S $T OK", QUIT}},
+    {"one before the STORE is answered",
+     {{DELETE(.expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, EXPUNGE_IT, "S * 9 EXPUNGE",
+               "S A3 OK", "S * 5 EXPUNGE", "S A4 OK", QUIT}},
+    {"one beside its own",
+     {{DELETE(.expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, EXPUNGE_IT, "S A3 OK",
+               "S * 9 EXPUNGE", "S * 5 EXPUNGE", "S A4 OK", QUIT}},
+    {"one each time",
+     {{DELETE(.expunged = true)}},
+     .events = "A/7 change 2; A/7 change 2; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, EXPUNGE_IT, "S * 9 EXPUNGE",
+               "S A3 OK", "S A4 OK", EXPUNGE_IT, "S $T OK", LOOK_FOR, "S * 8 EXPUNGE", "S * SEARCH",
+               "S $T OK", QUIT}},
+    {"one before it is known that UIDPLUS is refused",
+     {{DELETE(.expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT,
+               "S * 9 EXPUNGE", "S $T BAD what", "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK",
+               "C EXPUNGE", "S * 3 EXPUNGE", "S $T OK", QUIT}},
+    {"one before a bare EXPUNGE, which does nothing",
+     {{DELETE(.expunged = false)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
+               "S * 9 EXPUNGE", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S $T OK", SEEN,
+               LOOK_DELETED, "S * SEARCH 5", "S $T OK", QUIT}},
+    {"one while it is copied",
+     {{MOVE(.new_uid = 50, .expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S * 9 EXPUNGE",
+               "S $T OK [COPYUID 7 5 50] x", STORE_IT, "S $T OK", EXPUNGE_IT, "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
+    {"one in a MOVE that does nothing",
+     {{MOVE(.new_uid = 50, .expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S * 9 EXPUNGE", "S $T OK",
+               SEEN, MOVE_IT, "S * OK [COPYUID 7 5 50] x", "S * 3 EXPUNGE", "S $T OK", QUIT}},
+    {"one in a MOVE that is refused",
+     {{MOVE(.err = EACCES)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S * 9 EXPUNGE",
+               "S $T NO [NOPERM] no", QUIT}},
+    {"one in a MOVE that is lost",
+     {{MOVE(.expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S * 3 EXPUNGE", AGAIN,
+               HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), GONE, QUIT}},
+    {"one behind the answer",
+     {{MOVE(.new_uid = 50, .expunged = true)}},
+     .events = "A/7 change 2; ",
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, "S * 3 EXPUNGE",
+               "S $T OK [COPYUID 7 5 50] x", "C LOGOUT", "S * 3 EXPUNGE", "S * BYE bye",
+               "S $T OK bye", "EOF", NULL}},
+};
+
 /* ---- folders ---- */
 
 #define LOOK_A    "C LIST \"\" \"A\""
@@ -785,6 +855,7 @@ TEST(copies)
 TEST(moves_cut)
 TEST(stores)
 TEST(deletes)
+TEST(expunges)
 TEST(removes)
 TEST(creates)
 
@@ -794,7 +865,8 @@ int main(void)
         cmocka_unit_test(test_moves),     cmocka_unit_test(test_copies),
         cmocka_unit_test(test_vanishing), cmocka_unit_test(test_moves_cut),
         cmocka_unit_test(test_stores),    cmocka_unit_test(test_deletes),
-        cmocka_unit_test(test_removes),   cmocka_unit_test(test_creates),
+        cmocka_unit_test(test_expunges),  cmocka_unit_test(test_removes),
+        cmocka_unit_test(test_creates),
     };
     return cmocka_run_group_tests_name("exec_change", tests, NULL, NULL);
 }
