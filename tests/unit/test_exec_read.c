@@ -350,9 +350,50 @@ static const struct scene others[] = {
     {"quota, not known here", {{.kind = OP_QUOTA}}, .steps = {HELLO(""), QUIT}},
 };
 
+/* ---- what has changed since ---- */
+
+#define RESYNC HELLO("ENABLE QRESYNC"), "C ENABLE QRESYNC", "S * ENABLED QRESYNC", "S $T OK"
+#define SINCE  "C SELECT \"A\" (QRESYNC (7 700))"
+#define TOLD                                                                                       \
+    "S * 9 EXISTS", "S * OK [UIDVALIDITY 7] x", "S * OK [HIGHESTMODSEQ 702] x",                    \
+        "S * VANISHED (EARLIER) 3", FLAGS_OF_5, "S $T OK [READ-WRITE] open"
+#define CHECK(...)                                                                                 \
+    {                                                                                              \
+        .kind = OP_CHECK, __VA_ARGS__                                                              \
+    }
+
+/* Once this is done, ENABLE has been answered. */
+#define FIRST                                                                                      \
+    {                                                                                              \
+        .kind = OP_CREATE, .mailbox = "C"                                                          \
+    }
+#define CREATED "C CREATE \"C\"", "S $T OK", "C SUBSCRIBE \"C\"", "S $T OK", "GO"
+
+static const struct scene changes[] = {
+    {"the first mailbox",
+     {FIRST, CHECK(.modseq = 700, .resynced = true, .late = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {RESYNC, CREATED, SINCE, TOLD, QUIT}},
+    {"another one was open",
+     {CHECK(.mailbox = "B"), CHECK(.modseq = 700, .resynced = true, .late = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {RESYNC, OPEN("SELECT", "B"), "GO", SINCE, "S * 4 FETCH (UID 8 FLAGS ())",
+               "S * OK [CLOSED] x", TOLD, QUIT}},
+    {"another one was open, and nothing says where what is said of it ends",
+     {CHECK(.mailbox = "B"), CHECK(.modseq = 700, .late = true)},
+     .events = "",
+     .steps = {RESYNC, OPEN("SELECT", "B"), "GO", SINCE, TOLD, QUIT}},
+    {"another life of the mailbox",
+     {FIRST, CHECK(.modseq = 700, .late = true)},
+     .events = "",
+     .steps = {RESYNC, CREATED, SINCE, "S * OK [UIDVALIDITY 8] x", "S * VANISHED (EARLIER) 3",
+               "S $T OK", QUIT}},
+};
+
 TEST(bodies)
 TEST(sets)
 TEST(others)
+TEST(changes)
 
 int main(void)
 {
@@ -360,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests_name("exec_read", tests, NULL, NULL);
 }
