@@ -788,6 +788,18 @@ static const struct scene removes[] = {
      {{REMOVE()}},
      .steps = {HELLO(""), EMPTY, DROP_IT, AGAIN, HELLO(""), ITSELF, EMPTY, DROP_IT, "S $T OK",
                QUIT}},
+    {"cut at DELETE, which was still at work",
+     {{REMOVE()}},
+     .steps = {HELLO(""), EMPTY, DROP_IT, AGAIN, HELLO(""), ITSELF, EMPTY, DROP_IT,
+               "S $T NO [NONEXISTENT] no", QUIT}},
+    {"cut at DELETE, which was still at work before it is counted",
+     {{REMOVE()}},
+     .steps = {HELLO(""), EMPTY, DROP_IT, AGAIN, HELLO(""), ITSELF, ITSELF, CHILDLESS, COUNT_IT,
+               "S $T NO [NONEXISTENT] no", QUIT}},
+    {"cut at DELETE, which is refused the second time",
+     {{REMOVE(.err = EACCES)}},
+     .steps = {HELLO(""), EMPTY, DROP_IT, AGAIN, HELLO(""), ITSELF, EMPTY, DROP_IT,
+               "S $T NO [NOPERM] no", QUIT}},
     {"cut at DELETE, and now there is mail",
      {{REMOVE(.err = ENOTEMPTY)}},
      .steps = {HELLO(""), EMPTY, DROP_IT, AGAIN, HELLO(""), ITSELF, ITSELF, CHILDLESS, COUNT(1),
@@ -800,6 +812,11 @@ static const struct scene removes[] = {
      .timeout = 1000,
      .steps = {HELLO(""), EMPTY, DROP_IT, "EOF", "NEW", HELLO(""), LOOK_A, "S $T OK", QUIT}},
 };
+
+/* The answer is lost, nothing seems to have been done, and it is sent once more. */
+#define RENAME_TWICE                                                                               \
+    HELLO(""), "C RENAME \"A\" \"B\"", AGAIN, HELLO(""), LOOK_A, A_THERE, "S $T OK", LOOK_B,       \
+        "S $T OK", "C RENAME \"A\" \"B\""
 
 static const struct scene creates[] = {
     {"CREATE",
@@ -837,6 +854,26 @@ static const struct scene creates[] = {
      .steps = {HELLO(""), "C RENAME \"A\" \"B\"", AGAIN, HELLO(""), LOOK_A, A_THERE, "S $T OK",
                LOOK_B, "S $T OK", "C RENAME \"A\" \"B\"", "S $T OK", "C SUBSCRIBE \"B\"", "S $T OK",
                QUIT}},
+    {"cut at RENAME, which was still at work",
+     {{RENAME()}},
+     .steps = {RENAME_TWICE, "S $T NO [NONEXISTENT] no", LOOK_A, "S $T OK", LOOK_B, B_THERE,
+               "S $T OK", "C SUBSCRIBE \"B\"", "S $T OK", QUIT}},
+    {"cut at RENAME, which is refused the second time",
+     {{RENAME(.err = EACCES)}},
+     .steps = {RENAME_TWICE, "S $T NO [NOPERM] no", LOOK_A, A_THERE, "S $T OK", LOOK_B, "S $T OK",
+               QUIT}},
+    {"cut at RENAME, which is refused the second time, and both are there",
+     {{RENAME(.err = EEXIST)}},
+     .steps = {RENAME_TWICE, "S $T NO [ALREADYEXISTS] no", LOOK_A, A_THERE, "S $T OK", LOOK_B,
+               B_THERE, "S $T OK", QUIT}},
+    {"cut at RENAME, which is refused the second time, and the look at one of them, too",
+     {{RENAME(.err = ENOENT)}},
+     .steps = {RENAME_TWICE, "S $T NO [NONEXISTENT] no", LOOK_A, "S $T NO", LOOK_B, B_THERE,
+               "S $T OK", QUIT}},
+    {"cut at RENAME, which is refused the second time, and the look at the other, too",
+     {{RENAME(.err = ENOENT)}},
+     .steps = {RENAME_TWICE, "S $T NO [NONEXISTENT] no", LOOK_A, "S $T OK", LOOK_B, B_THERE,
+               "S $T NO", QUIT}},
     {"cut at RENAME, and both are there",
      {{RENAME(.err = EIO)}},
      .steps = {HELLO(""), "C RENAME \"A\" \"B\"", AGAIN, HELLO(""), LOOK_A, A_THERE, "S $T OK",
