@@ -268,6 +268,7 @@ static void move_seen(struct conn *c, struct op *op)
 static void move_start(struct conn *c, struct op *op)
 {
     disown(c, op); /* of a lost connection */
+    op->unsure |= op->resumed && op->phase == PHASE_MOVE;
     if (op->resumed && op->phase == PHASE_COPY)
         arrival_note_message(c, op);
     if (op->resumed && op->phase != PHASE_BEGIN)
@@ -369,6 +370,18 @@ static void move_doubted(struct conn *c, struct op *op, int err)
     look(c, op, STEP_LOOK_REFUSED);
 }
 
+static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond cond)
+{
+    if (cond == COND_NO && op->unsure) {
+        move_doubted(c, op, err);
+        return;
+    }
+    /* Should it be gone when this is asked again, then by another's hand. */
+    if (cond == COND_NO && op->count == 0 && !op->new_uid)
+        op->phase = PHASE_BEGIN;
+    finish(c, op, err);
+}
+
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
@@ -400,10 +413,8 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     case STEP_MOVE:
         if (r->cond == COND_BAD && op->count == 0 && !op->new_uid)
             move_by_copy(c, op); /* advertised and not understood */
-        else if (err && op->resumed && r->cond == COND_NO)
-            move_doubted(c, op, err);
         else if (err)
-            finish(c, op, err);
+            move_refused(c, op, err, r->cond);
         else
             move_confirm(c, op);
         return;

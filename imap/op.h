@@ -129,6 +129,7 @@ struct op {
     uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
                           box.changes as of the answer */
     bool by_copy;      /* OP_MOVE: by COPY and deletion */
+    bool unsure;       /* OP_MOVE: the answer to one was lost, so it may be done at any time */
     bool own;          /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
     bool apart;        /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival;
