@@ -55,6 +55,10 @@ struct msg_info {
     char label[ACCOUNT_LABEL_MAX];
 };
 
+/* For so many seconds after the last question about a folder that was listed, its changes are
+ * looked for, or listened for, and told. */
+enum { ACCOUNT_IN_USE = 60 * 60 };
+
 enum account_event { EVENT_NEW, EVENT_EXPUNGED, EVENT_FLAGS };
 
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
@@ -101,6 +105,10 @@ struct account *account_open(const struct account_config *config, const struct a
 void account_stop(struct account *a);
 void account_free(struct account *a);
 
+/* Someone looks for what account_hooks.event told: as long as that goes on, no folder that is in
+ * use goes out of use. */
+void account_followed(struct account *a);
+
 /* Appends "key: value" lines for .imapfs/status. */
 void account_status(struct account *a, struct buf *out);
 
@@ -115,8 +123,10 @@ int account_folder(struct account *a, uint32_t id, struct folder_info *out);
 /* The child called `name` as far as is known: 0 or -ENOENT; -ESTALE for the parent. */
 int account_child(struct account *a, uint32_t parent, const char *name, struct folder_info *out);
 
-/* All children known, in an array the caller frees. */
-int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n);
+/* The children known whose id is above `after`, in ascending order: up to `max` of them to `out`,
+ * how many to *n. */
+int account_children(struct account *a, uint32_t parent, uint32_t after, struct folder_info *out,
+                     size_t max, size_t *n);
 
 /* Is what the folder holds the same as at the last call for this folder? Only of loaded folders. */
 bool account_unchanged(struct account *a, uint32_t id);
@@ -145,10 +155,15 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
 int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w);
 
-/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or was not
- * looked at since `since` and the UID is not known, it is looked at first. */
+/* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or the UID is
+ * not known, it is looked at first unless what is known is not older than `since`. */
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w);
+
+/* After an answer for which what is known was good enough: if that is older than `since`, the
+ * folder is looked at soon, so that who asks again hears what is true. False when it is not loaded,
+ * so that nobody looks after it. */
+bool account_look(struct account *a, uint32_t folder, int64_t since);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */
 int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out);
@@ -176,7 +191,8 @@ int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fi
 
 /* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
 
-/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving. */
+/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving, until
+ * that is another message's ("4711.eml"). Also 0, when it is there already. */
 int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
                  struct waiter *w);
 
@@ -189,6 +205,9 @@ int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *tex
 
 int account_mkdir(struct account *a, uint32_t parent, const char *name, struct waiter *w);
 int account_rmdir(struct account *a, uint32_t folder, struct waiter *w);
+
+/* Makes a mailbox of a level that holds no messages; -EPERM when the server does not. */
+int account_make(struct account *a, uint32_t folder, struct waiter *w);
 int account_rename(struct account *a, uint32_t folder, uint32_t parent, const char *name,
                    struct waiter *w);
 

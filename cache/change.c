@@ -167,10 +167,8 @@ static void arrive(struct change *c, struct folder *d, const struct folder *from
     folder_event(a, d, m, EVENT_NEW);
     if (d->uidnext == op->new_uid)
         d->uidnext++;
-    /* Its own short name is nobody's alias any more. */
-    char own[32];
+    char own[32]; /* was known not to be there, perhaps */
     snprintf(own, sizeof own, "%u.eml", op->new_uid);
-    moved_forget_alias(a, d->gen, own);
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, d), own);
 }
 
@@ -408,6 +406,41 @@ int account_mkdir(struct account *a, uint32_t parent, const char *name, struct w
     return err;
 }
 
+static void on_made(struct op *op)
+{
+    struct change *c = op->ctx;
+    struct account *a = c->a;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, c->folder);
+    if (!op->err && f) {
+        tree_noselect(a, f, false);
+        a->tree_changes++;
+    } else {
+        a->tree_at = 0;
+    }
+    account_unlock(a);
+    /* There already, which LIST knew nothing of: a mailbox that holds no messages. */
+    change_end(c, op, op->err == -EEXIST ? -EPERM : op->err);
+}
+
+int account_make(struct account *a, uint32_t folder, struct waiter *w)
+{
+    int err = -EINPROGRESS;
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    if (!f) {
+        err = -ESTALE;
+    } else if (f == a->root) {
+        err = -EPERM;
+    } else {
+        struct change *c = change_new(a, w);
+        c->folder = folder;
+        pool_submit(a->pool, change_op(c, OP_CREATE, f, on_made));
+    }
+    account_unlock(a);
+    return err;
+}
+
 /* The folders that this mount must never remove or rename. */
 static bool is_fixed(const struct account *a, const struct folder *f)
 {
@@ -472,6 +505,7 @@ static void on_renamed(struct op *op)
         tree_rename(a, f, parent, c->wire);
     else
         a->tree_at = 0;
+    tree_rename_end(a);
     account_unlock(a);
     change_end(c, op, op->err);
 }
@@ -496,6 +530,7 @@ int account_rename(struct account *a, uint32_t folder, uint32_t parent, const ch
         struct op *op = change_op(c, OP_RENAME, f, on_renamed);
         op->dest = mem_strdup(c->wire);
         op->delim = f->delim;
+        tree_rename_begin(a);
         pool_submit(a->pool, op);
         err = -EINPROGRESS;
     }

@@ -35,8 +35,9 @@ struct folder {
     char delim; /* 0: NIL */
     bool noselect;
     bool noinferiors;
-    bool seen;    /* in the LIST being applied */
-    bool missing; /* in the one before */
+    bool named;   /* in the LIST being applied, */
+    bool seen;    /* ... or something below it is */
+    bool missing; /* it was not named in the one before */
     char special_use[32];
 
     struct msgtable msgs;
@@ -90,9 +91,9 @@ struct folder {
     bool due;                   /* in account.due */
     bool due_twice;             /* ... and once more after that */
     struct folder *next_due;
-    int64_t due_next;  /* not looked at by itself before */
-    int64_t listed_at; /* when someone last listed it */
-    bool hungry;       /* in account.hungry */
+    int64_t due_next; /* not looked at by itself before */
+    int64_t used_at;  /* when someone last asked what is in it; see watch.c */
+    bool hungry;      /* in account.hungry */
     struct folder *next_hungry;
 
     UT_hash_handle by_id, by_gen, by_wire, by_name;
@@ -135,6 +136,8 @@ struct account {
     struct folder *hungry; /* folders with row_waiters */
 
     bool listing;
+    unsigned renames;      /* RENAMEs under way */
+    bool list_due;         /* a LIST waits for their end */
     uint64_t tree_changes; /* counts our own changes, so that a LIST from before them is not used */
     int64_t tree_at;       /* when the last LIST that was used began; 0: never */
     struct waiter *tree_waiters;
@@ -148,6 +151,8 @@ struct account {
     struct folder *due; /* folders to be looked at */
     bool tree_due, tree_twice;
     int64_t tree_next, poll_next;
+    int64_t followed_at; /* when someone last looked for what was told upward; 0: never */
+    int64_t follow_from; /* ... who goes on with that, what was used since then is in use for him */
     uint64_t n_watch_wakeups;
 
     struct body *bodies; /* see body.c */
@@ -200,6 +205,14 @@ void tree_refresh(struct account *a, int64_t since);
 /* Sees to it that a LIST is asked for after now; with its answer every account.doubted is handed to
  * sync_refused(). */
 void tree_doubt(struct account *a);
+
+/* Around a RENAME of this mount's. */
+void tree_rename_begin(struct account *a);
+void tree_rename_end(struct account *a);
+
+/* It is only a level above others, or a mailbox: what it was changes when others delete or create
+ * it. */
+void tree_noselect(struct account *a, struct folder *f, bool noselect);
 
 /* Inserts a folder that was just created as `wire` below `parent`. */
 struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);
@@ -271,6 +284,9 @@ void sync_due(struct account *a, struct folder *f);
 int watch_start(struct account *a);
 void watch_stop(struct account *a);
 
+/* Someone asks what is in the folder. */
+void watch_used(struct folder *f);
+
 /* Has a folder that is dirty looked at soon. */
 void watch_folder(struct account *a, struct folder *f);
 void watch_forget(struct account *a, struct folder *f);
@@ -327,8 +343,7 @@ uint64_t prefetch_unread(const struct account *a);
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen, uint32_t new_uid,
                 const char *name);
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
-uint32_t moved_alias(struct account *a, uint32_t gen, const char *name);
-void moved_forget_alias(struct account *a, uint32_t gen, const char *name);
+uint32_t moved_alias(struct account *a, const struct folder *f, const char *name);
 void moved_free(struct account *a);
 
 /* The message by number, moves followed; NULL when it is gone. */

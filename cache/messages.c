@@ -279,7 +279,7 @@ uint32_t account_alias(struct account *a, uint32_t folder, const char *name)
 {
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
-    uint32_t uid = f ? moved_alias(a, f->gen, name) : 0;
+    uint32_t uid = f ? moved_alias(a, f, name) : 0;
     struct msg *m = uid ? msgtable_find(&f->msgs, uid) : NULL;
     if (!m || !msg_visible(m))
         uid = f && !f->loaded ? uid : 0;

@@ -99,17 +99,25 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
     return true;
 }
 
-uint32_t moved_alias(struct account *a, uint32_t gen, const char *name)
+/* "4711.eml" is the message with that UID, if there is or was one: then nobody else goes by that
+ * name, or it would mean another message each time that one comes or goes. */
+static bool is_anothers(const char *name, uint32_t uid, uint32_t uidnext)
 {
-    struct alias *al = find_alias(a, gen, name);
-    return al ? al->uid : 0;
+    char *end;
+    uint64_t other = *name >= '1' && *name <= '9' ? strtoull(name, &end, 10) : 0;
+    return other > uid && other < uidnext && strcmp(end, ".eml") == 0;
 }
 
-void moved_forget_alias(struct account *a, uint32_t gen, const char *name)
+uint32_t moved_alias(struct account *a, const struct folder *f, const char *name)
 {
-    struct alias *al = find_alias(a, gen, name);
-    if (al)
+    struct alias *al = find_alias(a, f->gen, name);
+    if (!al)
+        return 0;
+    if (is_anothers(name, al->uid, f->uidnext)) {
         alias_drop(a, al);
+        return 0;
+    }
+    return al->uid;
 }
 
 void moved_free(struct account *a)

@@ -123,7 +123,15 @@ static void step_done(struct account *a, struct op *op, struct folder *f)
 void sync_refused(struct account *a, struct op *op)
 {
     account_lock(a);
-    step_end(a, op, step_folder(a, op));
+    struct folder *f = step_folder(a, op);
+    /* Dovecot 2.3 with an index of mailboxes LISTs a deleted one above others as if it were there.
+     */
+    if (f && op->err == -ENOENT && f->children) {
+        tree_noselect(a, f, true);
+        f->todo = 0;
+        op->err = 0;
+    }
+    step_end(a, op, f);
 }
 
 /* All messages up to here are known. Not so up to the last one in the table: this mount may just
@@ -442,6 +450,8 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     int result = 0;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
+    if (f)
+        watch_used(f);
     if (!f) {
         result = -ESTALE;
     } else if (!f->noselect && !is_fresh(a, f, since)) {
@@ -463,7 +473,7 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
     if (!f) {
         result = -ESTALE;
     } else {
-        f->listed_at = clock_ms();
+        watch_used(f);
         const struct msg *m = msgtable_after(&f->msgs, after);
         for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
             if (!f->loaded && m->uid > f->load_upto)
@@ -496,6 +506,21 @@ static bool was_probed(const struct folder *f, uint32_t uid, int64_t since)
     return false;
 }
 
+/* Is `m`, of a folder that is not loaded, known well enough? It is if it came with the load that is
+ * under way, was just moved here, or was asked for alone; and that may be long ago if, as in
+ * is_fresh(), the server has been telling of changes ever since. */
+static bool is_believed(struct account *a, struct folder *f, const struct msg *m, int64_t since)
+{
+    if (f->syncing && !f->probing)
+        return true;
+    if (f->none_at && f->none_at >= since && m->uid == f->none_from - 1)
+        return true;
+    if (was_probed(f, m->uid, since))
+        return true;
+    return !(f->dirty & (CHANGE_EXPUNGE | CHANGE_FLAGS)) &&
+           was_probed(f, m->uid, pool_hears(a->pool, f->wire));
+}
+
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
                  struct msg_info *out, struct waiter *w)
 {
@@ -503,9 +528,12 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
+    if (f)
+        watch_used(f);
     if (!f) {
         result = -ESTALE;
-    } else if (m && (m->flags & MSG_NAMED || !f->syncing)) {
+    } else if (m && (m->flags & MSG_NAMED || !f->syncing) &&
+               (f->loaded || is_believed(a, f, m, since))) {
         if (msg_visible(m)) {
             msg_describe(a, f, m, out);
             result = 0;
@@ -520,6 +548,19 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     }
     account_unlock(a);
     return result;
+}
+
+bool account_look(struct account *a, uint32_t folder, int64_t since)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    bool loaded = f && f->loaded;
+    if (loaded && !f->syncing && !is_fresh(a, f, since)) {
+        f->dirty |= CHANGE_POLL;
+        watch_folder(a, f);
+    }
+    account_unlock(a);
+    return loaded;
 }
 
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters)

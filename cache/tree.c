@@ -98,9 +98,12 @@ static struct folder *new_folder(struct account *a, struct folder *parent, const
         show_name(wire, delim, parent == a->root, &name);
         size_t base = name.len;
         /* Two wire names that show alike: the later one is told apart by a number. */
+        if (base > 230) /* room for it, and no character in half */
+            for (base = 230; ((unsigned char)name.data[base] & 0xc0) == 0x80;)
+                base--;
         for (unsigned i = 2; find_child(a, parent, buf_str(&name)); i++) {
-            name.len = base > 230 ? 230 : base;
-            buf_addf(&name, "~%u", i < 10 ? i : a->next_id);
+            name.len = base;
+            buf_addf(&name, "~%u", i < 10 ? i : a->next_id + i);
         }
         DL_APPEND(parent->children, f);
         parent->version++;
@@ -209,6 +212,7 @@ struct listing {
         char *wire;
         char delim;
         bool noselect, noinferiors;
+        bool nonexistent, has_children;
         char special_use[32];
     } * v;
 };
@@ -220,6 +224,8 @@ static void read_attrs(struct listed *l, const struct arg *attrs)
     for (const struct arg *at = attrs; at; at = at->next) {
         if (arg_is(at, "\\Noselect") || arg_is(at, "\\NonExistent"))
             l->noselect = true;
+        l->nonexistent |= arg_is(at, "\\NonExistent");
+        l->has_children |= arg_is(at, "\\HasChildren");
         if (arg_is(at, "\\Noinferiors"))
             l->noinferiors = true;
         for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
@@ -248,7 +254,8 @@ static void on_listed(struct op *op, struct str name, char delim, const struct a
     read_attrs(&l->v[l->n++], attrs);
 }
 
-/* Finds or makes the folder of a wire name, and those above it that LIST may not have named. */
+/* Finds or makes the folder of a wire name, and those above it that LIST may not have named; NULL
+ * when there are too many. */
 static struct folder *plant(struct account *a, const char *wire, char delim)
 {
     struct folder *f = a->root;
@@ -263,15 +270,37 @@ static struct folder *plant(struct account *a, const char *wire, char delim)
             next = find_child(a, f, "INBOX");
         if (!next)
             next = folder_by_wire(a, part);
-        if (!next)
+        if (!next && a->nfolders < LIMIT_MAILBOXES)
             next = new_folder(a, f, part, delim);
         f = next;
-        f->seen = true;
+        if (!f)
+            break;
         if (wire[i])
             part[i] = wire[i];
     }
     free(part);
     return f;
+}
+
+/* It, or something below it. */
+static bool mark_seen(struct folder *f)
+{
+    struct folder *child;
+    f->seen = f->named;
+    DL_FOREACH (f->children, child)
+        f->seen |= mark_seen(child);
+    return f->seen;
+}
+
+void tree_noselect(struct account *a, struct folder *f, bool noselect)
+{
+    if (f->noselect == noselect)
+        return;
+    f->noselect = noselect;
+    f->version++;
+    folder_reset(a, f);
+    if (f->shown) /* else nobody has looked into it */
+        folder_tell(a, f);
 }
 
 /* What a LIST leaves out is gone only if the next one leaves it out, too: Dovecot 2.3, while
@@ -282,15 +311,16 @@ static bool sweep(struct account *a, struct folder *parent)
     struct folder *f, *tmp;
     bool ask = false;
     DL_FOREACH_SAFE (parent->children, f, tmp) {
-        if (f->seen) {
+        bool confirmed = !f->named && f->missing;
+        if (f->seen)
             ask |= sweep(a, f);
-        } else if (f->missing) {
+        if (!f->named && !f->missing)
+            ask |= !f->seen || !f->noselect;
+        f->missing = !f->named;
+        if (confirmed && !f->seen)
             tree_remove(a, f);
-            continue;
-        } else {
-            ask = true;
-        }
-        f->missing = !f->seen;
+        else if (confirmed)
+            tree_noselect(a, f, true); /* it is above others that were named */
     }
     return ask;
 }
@@ -303,18 +333,37 @@ static unsigned levels(const char *wire, char delim)
     return n;
 }
 
+/* The mailbox that is the root of the mount was gone, and may be back. */
+static void find_top(struct account *a)
+{
+    if (a->top)
+        return;
+    a->top = tree_path(a, a->config->mailbox);
+    if (a->top)
+        a->hooks.folder_changed(a->hooks.ctx, ACCOUNT_ROOT);
+}
+
 /* Returns whether another LIST must confirm what this one left out. */
 static bool apply_listing(struct account *a, const struct listing *l)
 {
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
-        f->seen = false;
+        f->named = false;
     for (size_t i = 0; i < l->n; i++) {
         const struct listed *row = &l->v[i];
-        if (!*row->wire || levels(row->wire, row->delim) > LIMIT_LEVELS ||
-            a->nfolders >= LIMIT_MAILBOXES)
+        if (!*row->wire || levels(row->wire, row->delim) > LIMIT_LEVELS)
             continue;
+        /* Deleted; or a level above others, which do with their names. */
+        if (row->nonexistent && !row->has_children) {
+            struct folder *gone = folder_by_wire(a, row->wire);
+            if (gone)
+                gone->named = false;
+            continue;
+        }
         struct folder *f = plant(a, row->wire, row->delim);
-        f->noselect = row->noselect;
+        if (!f)
+            continue;
+        f->named = true;
+        tree_noselect(a, f, row->noselect);
         f->noinferiors = row->noinferiors;
         f->delim = row->delim;
         memcpy(f->special_use, row->special_use, sizeof f->special_use);
@@ -322,7 +371,10 @@ static bool apply_listing(struct account *a, const struct listing *l)
             a->root->delim = row->delim;
     }
     a->tree_at = l->began;
-    return sweep(a, a->root);
+    mark_seen(a->root);
+    bool ask = sweep(a, a->root);
+    find_top(a);
+    return ask;
 }
 
 static void listing_free(struct listing *l)
@@ -349,7 +401,7 @@ static void on_list_done(struct op *op)
         log_warn("the server lists no mailbox at all: not believed");
         op->err = -EIO;
     }
-    if (!op->err && l->changes != a->tree_changes) {
+    if (!op->err && (a->renames || l->changes != a->tree_changes)) {
         ask_listing(a, l->confirms); /* it may be from before our own change: ask again */
     } else if (!op->err && apply_listing(a, l) && !l->confirms) {
         ask_listing(a, true);
@@ -372,8 +424,14 @@ static void on_list_done(struct op *op)
     op_free(op);
 }
 
+/* While a folder is being renamed nobody can tell whether a LIST is from before or after that, and
+ * the folder would be taken for one that is gone and one that is new: it has to wait. */
 static void ask_listing(struct account *a, bool confirms)
 {
+    if (a->renames) {
+        a->list_due = true;
+        return;
+    }
     struct listing *l = mem_zalloc(sizeof *l);
     l->a = a;
     l->confirms = confirms;
@@ -385,6 +443,20 @@ static void ask_listing(struct account *a, bool confirms)
     op->done = on_list_done;
     a->listing = true;
     pool_submit(a->pool, op);
+}
+
+void tree_rename_begin(struct account *a)
+{
+    a->renames++;
+}
+
+void tree_rename_end(struct account *a)
+{
+    if (--a->renames || !a->list_due)
+        return;
+    a->list_due = false;
+    if (!a->listing)
+        ask_listing(a, false);
 }
 
 void tree_refresh(struct account *a, int64_t since)
@@ -449,18 +521,19 @@ int account_child(struct account *a, uint32_t parent, const char *name, struct f
     return f ? 0 : p ? -ENOENT : -ESTALE;
 }
 
-int account_children(struct account *a, uint32_t parent, struct folder_info **list, size_t *n)
+int account_children(struct account *a, uint32_t parent, uint32_t after, struct folder_info *out,
+                     size_t max, size_t *n)
 {
-    *list = NULL;
     *n = 0;
     account_lock(a);
     struct folder *p = folder_by_id(a, parent), *f;
     if (p) {
-        size_t count = 0;
-        DL_COUNT(p->children, f, count);
-        *list = mem_alloc(count * sizeof **list);
-        DL_FOREACH (p->children, f)
-            describe(a, f, &(*list)[(*n)++]);
+        DL_FOREACH (p->children, f) {
+            if (*n == max)
+                break;
+            if (f->id > after)
+                describe(a, f, &out[(*n)++]);
+        }
     }
     account_unlock(a);
     return p ? 0 : -ESTALE;
@@ -544,6 +617,11 @@ int tree_child_wire(struct account *a, const struct folder *parent, const char *
     return err;
 }
 
+static int by_number(const struct folder *a, const struct folder *b)
+{
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
 static void rename_wire(struct account *a, struct folder *f, const char *wire)
 {
     size_t old = strlen(f->wire);
@@ -564,6 +642,9 @@ static void rename_wire(struct account *a, struct folder *f, const char *wire)
 void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire)
 {
     struct buf name = {0};
+    struct folder *other = folder_by_wire(a, wire);
+    if (other && other != f)
+        tree_remove(a, other); /* what a LIST took it for */
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->name);
     DL_DELETE(f->parent->children, f);
     f->parent->version++;
@@ -572,6 +653,6 @@ void tree_rename(struct account *a, struct folder *f, struct folder *parent, con
     show_name(wire, f->delim, parent == a->root, &name);
     f->parent = parent;
     set_name(a, f, buf_steal(&name));
-    DL_APPEND(parent->children, f);
+    DL_INSERT_INORDER(parent->children, f, by_number);
     a->tree_changes++;
 }

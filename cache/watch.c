@@ -4,8 +4,8 @@
  * at once the first time and then at most once a second for each folder, so that neither a busy
  * mailbox nor a chattering server keeps us busy. After a word about mailboxes that are not selected
  * there is a second look, as a server may leave out what followed closely (Dovecot 2.3 does). The
- * same thread looks every `poll` seconds after folders that were in use lately and of which no
- * connection is told. */
+ * same thread looks every `poll` seconds after the folders used last, as far as they are in use and
+ * no connection is told of them. */
 #include "cache/internal.h"
 
 #include <errno.h>
@@ -20,10 +20,58 @@
 #include "imap/utf7.h"
 
 enum {
-    SPACING = 1000,          /* ms between two looks at the same thing */
-    IN_USE = 60 * 60 * 1000, /* ms that a folder counts as in use after it was listed */
-    MOST_POLLED = 16,        /* folders */
+    SPACING = 1000, /* ms between two looks at the same thing */
+    LAST_USED = 16, /* folders that are looked after longer than others, or polled at all */
 };
+
+/* ---- what is in use ---- */
+
+/* Who sleeps uses nothing, and the kernel's time outs stand still as well. */
+static int64_t awake_ms(void)
+{
+    return clock_ms() - clock_slept_ms();
+}
+
+void watch_used(struct folder *f)
+{
+    f->used_at = awake_ms();
+}
+
+/* A folder used since then is in use. */
+static int64_t in_use_since(const struct account *a)
+{
+    int64_t hour_ago = awake_ms() - ACCOUNT_IN_USE * 1000;
+    return a->followed_at && a->followed_at >= hour_ago ? a->follow_from : hour_ago;
+}
+
+void account_followed(struct account *a)
+{
+    account_lock(a);
+    a->follow_from = in_use_since(a);
+    a->followed_at = awake_ms();
+    account_unlock(a);
+}
+
+/* The folders used last, the latest first, or those of them that nobody tells of; returns their
+ * number. */
+static unsigned last_used(struct account *a, bool untold, struct folder *last[LAST_USED])
+{
+    unsigned n = 0;
+    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
+        unsigned at = n;
+        while (at > 0 && last[at - 1]->used_at < f->used_at)
+            at--;
+        if (!f->loaded || at == LAST_USED || (untold && pool_hears(a->pool, f->wire) != INT64_MAX))
+            continue;
+        n += n < LAST_USED;
+        for (unsigned i = n - 1; i > at; i--)
+            last[i] = last[i - 1];
+        last[at] = f;
+    }
+    return n;
+}
+
+/* ---- what is due ---- */
 
 static void due(struct account *a, struct folder *f)
 {
@@ -94,30 +142,32 @@ void watch_on_status(void *account, struct str mailbox, const struct mailbox_sta
 }
 
 /* What happened since was not heard, so everything in use is looked at as soon as that is possible.
- */
+ * So are the folders used last, however long ago: a connection may have been told of them all the
+ * time, and only a look has one select them again. */
 void watch_on_deaf(void *account)
 {
     struct account *a = account;
+    struct folder *last[LAST_USED];
     account_lock(a);
+    int64_t since = in_use_since(a);
+    unsigned n = last_used(a, false, last);
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
-        if (f->loaded && clock_ms() - f->listed_at < IN_USE) {
+        if (f->loaded && (f->used_at >= since || (n && f->used_at >= last[n - 1]->used_at))) {
             f->dirty |= CHANGE_EXISTS | CHANGE_FLAGS;
             due(a, f);
         }
     account_unlock(a);
 }
 
-/* The folders used last, unless they are told of. */
 static void poll_folders(struct account *a)
 {
-    int64_t now = clock_ms();
-    unsigned n = 0;
-    for (struct folder *f = a->by_id; f && n < MOST_POLLED; f = f->by_id.next)
-        if (f->loaded && now - f->listed_at < IN_USE && pool_hears(a->pool, f->wire) == INT64_MAX) {
-            f->dirty |= CHANGE_POLL;
-            due(a, f);
-            n++;
-        }
+    struct folder *last[LAST_USED];
+    int64_t since = in_use_since(a);
+    unsigned n = last_used(a, true, last);
+    for (unsigned i = 0; i < n && last[i]->used_at >= since; i++) {
+        last[i]->dirty |= CHANGE_POLL;
+        due(a, last[i]);
+    }
 }
 
 /* Begins what is due; returns when (clock_ms()) to come again. */

@@ -8,35 +8,21 @@
 #include "fs/request.h"
 #include "imap/mem.h"
 
-/* Offsets in a directory: where the next entry is found. Folders are numbered as they were when the
- * directory was opened; a message's is its UID, so that what comes and goes meanwhile moves
- * nothing. */
+/* Offsets in a directory: the entry it belongs to. A folder's is its number and a message's its
+ * UID, in ascending order, so that what comes and goes meanwhile moves nothing. */
 enum { OFF_DOT = 1, OFF_DOTDOT = 2, OFF_FOLDERS = 3 };
 #define OFF_MESSAGES ((off_t)1 << 33)
 
-enum { BATCH = 128 }; /* messages copied at once */
-
-/* An open directory; one block of memory. */
-struct dir {
-    size_t nfolders;
-    struct folder_info folders[];
-};
+enum { BATCH = 128 }; /* entries copied at once */
 
 /* ---- opening ---- */
-
-static void opendir_control(struct request *r)
-{
-    r->opened = opened_new(r->fs->requests, sizeof(struct dir));
-    r->fi.fh = (uintptr_t)r->opened;
-    request_open(r);
-}
 
 static void opendir_step(struct request *r)
 {
     struct account *a = r->fs->account;
     struct node n = node_of(r->ino);
     if (n.kind == NODE_CONTROL) {
-        opendir_control(r);
+        request_open(r);
         return;
     }
     int err = n.kind == NODE_FOLDER ? r->err : -ENOTDIR;
@@ -44,10 +30,7 @@ static void opendir_step(struct request *r)
      * entries appear as they come. */
     if (!err && r->phase == 0) {
         r->phase = 1;
-        struct folder_info info;
-        err = account_folder(a, n.id, &info);
-        if (!err)
-            account_sync(a, n.id, r->began - STALE_MESSAGES, NULL);
+        account_sync(a, n.id, r->began - STALE_MESSAGES, NULL);
     }
     if (!err && r->phase == 1) {
         err = account_refresh_tree(a, r->began - STALE_FOLDERS, &r->w);
@@ -62,21 +45,10 @@ static void opendir_step(struct request *r)
     }
     if (err == -EINPROGRESS)
         return;
-    struct folder_info *list = NULL;
-    size_t count = 0;
-    if (!err)
-        err = account_children(a, n.id, &list, &count);
     if (err) {
         request_err(r, err);
         return;
     }
-    struct dir *d = opened_new(r->fs->requests, sizeof *d + count * sizeof *list);
-    d->nfolders = count;
-    if (count)
-        memcpy(d->folders, list, count * sizeof *list);
-    free(list);
-    r->opened = d;
-    r->fi.fh = (uintptr_t)d;
     /* The kernel keeps what it reads of a folder that is known whole, until something changes. */
     struct folder_info info;
     if (account_folder(a, n.id, &info) == 0 && (info.loaded || !info.selectable)) {
@@ -96,9 +68,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    const struct fs *fs = fuse_req_userdata(req);
     (void)ino;
-    opened_free(fs->requests, (void *)(uintptr_t)fi->fh);
+    (void)fi;
     fuse_reply_err(req, 0);
 }
 
@@ -138,18 +109,33 @@ static bool add_dots(struct request *r)
     return true;
 }
 
-static bool add_folders(struct request *r, const struct dir *d)
+static bool add_folder(struct request *r, const struct folder_info *f)
 {
-    for (size_t i = (size_t)(r->off - OFF_DOTDOT); i < d->nfolders; i++) {
-        struct found found = {.kind = NODE_FOLDER, .folder = d->folders[i]};
-        struct fuse_entry_param e;
-        lookup_entry(r->fs, &found, &e);
-        if (!add_entry(r, d->folders[i].name, &e, OFF_FOLDERS + (off_t)i))
-            return false;
-        r->off = OFF_FOLDERS + (off_t)i;
-    }
-    r->off = OFF_MESSAGES;
+    struct found found = {.kind = NODE_FOLDER, .folder = *f};
+    struct fuse_entry_param e;
+    lookup_entry(r->fs, &found, &e);
+    if (!add_entry(r, f->name, &e, OFF_FOLDERS + f->id))
+        return false;
+    r->off = OFF_FOLDERS + f->id;
     return true;
+}
+
+/* 0, or what has become of the folder that they are in; *full when the buffer is. */
+static int add_folders(struct request *r, uint32_t parent, bool *full)
+{
+    struct folder_info *batch = mem_alloc(BATCH * sizeof *batch);
+    size_t n;
+    int err;
+    do {
+        uint32_t after = r->off < OFF_FOLDERS ? 0 : (uint32_t)(r->off - OFF_FOLDERS);
+        err = account_children(r->fs->account, parent, after, batch, BATCH, &n);
+        for (size_t i = 0; i < n && !*full; i++)
+            *full = !add_folder(r, &batch[i]);
+    } while (!err && n == BATCH && !*full);
+    free(batch);
+    if (!err && !*full)
+        r->off = OFF_MESSAGES;
+    return err;
 }
 
 static bool add_message(struct request *r, const struct msg_info *m)
@@ -205,10 +191,12 @@ static void add_control(struct request *r)
 
 static void readdir_step(struct request *r)
 {
-    const struct dir *d = (const struct dir *)(uintptr_t)r->fi.fh;
     struct node n = node_of(r->ino);
     int err = r->err;
-    if (!err && r->off < OFF_MESSAGES && (!add_dots(r) || !add_folders(r, d))) {
+    bool full = !err && r->off < OFF_MESSAGES && !add_dots(r);
+    if (!err && !full && r->off < OFF_MESSAGES && n.kind == NODE_FOLDER)
+        err = add_folders(r, n.id, &full);
+    if (full) {
         request_bytes(r, r->out.data, r->out.len);
         return;
     }

@@ -75,6 +75,7 @@ void events_add(struct fs *fs, const char *folder, const struct msg_info *m,
 void events_stat(struct fs *fs, struct stat *st)
 {
     struct events *e = fs->events;
+    account_followed(fs->account); /* tail(1) reads only when this tells it that there is more */
     pthread_mutex_lock(&e->lock);
     st->st_size = (off_t)e->text.len;
     st->st_mtim = st->st_ctim = st->st_atim = e->last;

@@ -101,7 +101,7 @@ void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_pa
     case NODE_MESSAGE:
         attr_message(fs, &found->msg, 0, &e->attr);
         e->attr_timeout = TIMEOUT_MESSAGE;
-        e->entry_timeout = found->listed ? TIMEOUT_MESSAGE : TIMEOUT_OTHER;
+        e->entry_timeout = found->listed ? TIMEOUT_NAME : TIMEOUT_OTHER;
         break;
     case NODE_CONTROL:
         attr_control(fs, INO_CONTROL, &e->attr);
@@ -132,6 +132,9 @@ static void lookup_step(struct request *r)
         status_refresh(r->fs);
     struct fuse_entry_param e;
     lookup_entry(r->fs, &found, &e);
+    if (found.kind == NODE_MESSAGE &&
+        !account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES))
+        e.entry_timeout = TIMEOUT_OTHER; /* nobody will say that it is gone */
     request_entry(r, &e);
 }
 

@@ -1,7 +1,9 @@
 #include "fs/modify.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fs/lookup.h"
 #include "fs/request.h"
@@ -9,7 +11,7 @@
 
 /* Every call here first finds what its names stand for, then asks for the change, then answers with
  * its result. A step may run several times in the first two phases. */
-enum phase { PHASE_FIND, PHASE_FIND_TARGET, PHASE_ASK, PHASE_ANSWER };
+enum phase { PHASE_FIND, PHASE_FIND_TARGET, PHASE_MAKE, PHASE_ASK, PHASE_ANSWER };
 
 /* Ends the request unless it goes on later. */
 static void finish(struct request *r, int err)
@@ -77,6 +79,12 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     request_run(named_request(req, rmdir_step, parent, name));
 }
 
+/* The kernel lets FUSE file systems have names of up to 1024 bytes; statfs(2) says 255 here. */
+static bool too_long(const char *name)
+{
+    return strlen(name) > NAME_MAX;
+}
+
 /* ---- mkdir ---- */
 
 static void mkdir_step(struct request *r)
@@ -112,7 +120,10 @@ static void mkdir_step(struct request *r)
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
-    request_run(named_request(req, mkdir_step, parent, name));
+    if (too_long(name))
+        fuse_reply_err(req, ENAMETOOLONG);
+    else
+        request_run(named_request(req, mkdir_step, parent, name));
 }
 
 /* ---- rename ---- */
@@ -137,7 +148,7 @@ static int check_target(struct request *r)
     struct found found;
     int err = lookup_name(r, r->ino2, r->name2, &found);
     if (err == -ENOENT) {
-        r->phase = PHASE_ASK;
+        r->phase = PHASE_MAKE;
         return 0;
     }
     if (err)
@@ -153,6 +164,19 @@ static int check_target(struct request *r)
         return 0;
     }
     return -EEXIST; /* mail is never overwritten, and a folder may hold some */
+}
+
+/* A level above other folders looks like any folder, and becomes one when a message is put there.
+ */
+static int make_mailbox(struct request *r)
+{
+    struct folder_info info;
+    struct node target = node_of(r->ino2);
+    r->phase = PHASE_ASK;
+    if (r->id || target.kind != NODE_FOLDER ||
+        account_folder(r->fs->account, target.id, &info) != 0 || info.selectable)
+        return 0;
+    return account_make(r->fs->account, target.id, &r->w);
 }
 
 static int ask_rename(struct request *r)
@@ -177,6 +201,8 @@ static void rename_step(struct request *r)
         err = find_source(r);
     if (!err && r->phase == PHASE_FIND_TARGET)
         err = check_target(r);
+    if (!err && r->phase == PHASE_MAKE)
+        err = make_mailbox(r);
     if (!err && r->phase == PHASE_ASK)
         err = ask_rename(r);
     finish(r, err);
@@ -187,6 +213,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
     if (flags & ~(unsigned)RENAME_NOREPLACE) {
         fuse_reply_err(req, EINVAL);
+        return;
+    }
+    if (too_long(newname)) {
+        fuse_reply_err(req, ENAMETOOLONG);
         return;
     }
     struct request *r = named_request(req, rename_step, parent, name);

@@ -1,3 +1,6 @@
+/* Two lanes, a thread each. The kernel tells of a name under the lock of its directory, which a
+ * rename(2) or unlink(2) there holds until the server has answered. Attributes are told without it,
+ * so they, and the readers that wait for them, never stand behind such a name. */
 #include "fs/notify.h"
 
 #include <pthread.h>
@@ -18,14 +21,22 @@ struct item {
     char name[]; /* empty: attributes of ino */
 };
 
-struct notifier {
-    pthread_mutex_t lock;
+struct lane {
+    struct notifier *n;
     pthread_cond_t cond;
     pthread_t thread;
-    struct fuse_session *se;
-    bool running, stop;
+    bool started;
     bool busy; /* an item is being told */
     struct item *queue;
+};
+
+enum { NAMES, ATTRS, LANES };
+
+struct notifier {
+    pthread_mutex_t lock;
+    struct fuse_session *se;
+    bool running, stop;
+    struct lane lanes[LANES];
     unsigned long long told;
 };
 
@@ -33,7 +44,10 @@ struct notifier *notifier_new(void)
 {
     struct notifier *n = mem_zalloc(sizeof *n);
     pthread_mutex_init(&n->lock, NULL);
-    pthread_cond_init(&n->cond, NULL);
+    for (unsigned i = 0; i < LANES; i++) {
+        n->lanes[i].n = n;
+        pthread_cond_init(&n->lanes[i].cond, NULL);
+    }
     return n;
 }
 
@@ -50,26 +64,27 @@ static void tell(struct notifier *n, const struct item *it)
         fuse_lowlevel_notify_inval_inode(n->se, it->ino, -1, 0);
 }
 
-static void *notifier_main(void *arg)
+static void *lane_main(void *arg)
 {
-    struct notifier *n = arg;
+    struct lane *l = arg;
+    struct notifier *n = l->n;
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     pthread_mutex_lock(&n->lock);
     while (!n->stop) {
-        struct item *it = n->queue;
+        struct item *it = l->queue;
         if (!it) {
-            pthread_cond_wait(&n->cond, &n->lock);
+            pthread_cond_wait(&l->cond, &n->lock);
             continue;
         }
-        DL_DELETE(n->queue, it);
-        n->busy = true;
+        DL_DELETE(l->queue, it);
+        l->busy = true;
         pthread_mutex_unlock(&n->lock);
         tell(n, it);
         free(it);
         pthread_mutex_lock(&n->lock);
-        n->busy = false;
+        l->busy = false;
         n->told++;
     }
     pthread_mutex_unlock(&n->lock);
@@ -79,51 +94,64 @@ static void *notifier_main(void *arg)
 int notifier_start(struct notifier *n, struct fuse_session *se)
 {
     n->se = se;
-    int err = pthread_create(&n->thread, NULL, notifier_main, n);
-    if (err)
-        return -err;
+    for (unsigned i = 0; i < LANES; i++) {
+        int err = pthread_create(&n->lanes[i].thread, NULL, lane_main, &n->lanes[i]);
+        if (err)
+            return -err;
+        n->lanes[i].started = true;
+    }
     pthread_mutex_lock(&n->lock);
     n->running = true;
     pthread_mutex_unlock(&n->lock);
     return 0;
 }
 
-void notifier_stop(struct notifier *n)
+static void lane_stop(struct lane *l)
 {
-    pthread_mutex_lock(&n->lock);
-    n->stop = true;
-    bool running = n->running;
-    n->running = false;
-    pthread_cond_signal(&n->cond);
-    pthread_mutex_unlock(&n->lock);
-    if (running)
-        pthread_join(n->thread, NULL);
-    while (n->queue) {
-        struct item *it = n->queue;
-        DL_DELETE(n->queue, it);
+    if (l->started)
+        pthread_join(l->thread, NULL);
+    l->started = false;
+    while (l->queue) {
+        struct item *it = l->queue;
+        DL_DELETE(l->queue, it);
         if (it->then)
             it->then(it->arg);
         free(it);
     }
 }
 
+void notifier_stop(struct notifier *n)
+{
+    pthread_mutex_lock(&n->lock);
+    n->stop = true;
+    n->running = false;
+    for (unsigned i = 0; i < LANES; i++)
+        pthread_cond_signal(&n->lanes[i].cond);
+    pthread_mutex_unlock(&n->lock);
+    /* Readers first: whoever holds the thread of names back may wait for one. */
+    lane_stop(&n->lanes[ATTRS]);
+    lane_stop(&n->lanes[NAMES]);
+}
+
 void notifier_free(struct notifier *n)
 {
     if (!n)
         return;
-    pthread_cond_destroy(&n->cond);
+    for (unsigned i = 0; i < LANES; i++)
+        pthread_cond_destroy(&n->lanes[i].cond);
     pthread_mutex_destroy(&n->lock);
     free(n);
 }
 
 static struct item *put_locked(struct notifier *n, fuse_ino_t ino, const char *name)
 {
+    struct lane *l = &n->lanes[name[0] ? NAMES : ATTRS];
     size_t len = strlen(name) + 1;
     struct item *it = mem_zalloc(sizeof *it + len);
     it->ino = ino;
     memcpy(it->name, name, len);
-    DL_APPEND(n->queue, it);
-    pthread_cond_signal(&n->cond);
+    DL_APPEND(l->queue, it);
+    pthread_cond_signal(&l->cond);
     return it;
 }
 
@@ -148,7 +176,8 @@ void notify_attr(struct notifier *n, fuse_ino_t ino)
 bool notify_then(struct notifier *n, void (*then)(void *), void *arg)
 {
     pthread_mutex_lock(&n->lock);
-    bool queued = n->running && (n->queue || n->busy);
+    const struct lane *l = &n->lanes[ATTRS];
+    bool queued = n->running && (l->queue || l->busy);
     if (queued) {
         struct item *it = put_locked(n, 0, "");
         it->then = then;
@@ -162,8 +191,12 @@ void notifier_status(struct notifier *n, struct buf *out)
 {
     pthread_mutex_lock(&n->lock);
     size_t waiting = 0;
-    struct item *it;
-    DL_COUNT(n->queue, it, waiting);
+    for (unsigned i = 0; i < LANES; i++) {
+        struct item *it;
+        size_t count = 0;
+        DL_COUNT(n->lanes[i].queue, it, count);
+        waiting += count;
+    }
     buf_addf(out, "kernel notifications: %llu\nkernel notifications waiting: %zu\n", n->told,
              waiting);
     pthread_mutex_unlock(&n->lock);

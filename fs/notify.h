@@ -1,6 +1,6 @@
-/* The one thread that tells the kernel what it must no longer believe. Such calls may block on
- * locks that a request in progress holds, so nobody else makes them and this thread holds no lock.
- */
+/* The threads that tell the kernel what it must no longer believe. Such calls may block on locks
+ * that a request in progress holds, so nobody else makes them and these threads hold no lock. Of
+ * names they tell in the order in which it was asked for, and so of attributes; not of both. */
 #ifndef FS_NOTIFY_H
 #define FS_NOTIFY_H
 
@@ -15,8 +15,8 @@ struct buf;
 struct notifier *notifier_new(void);
 int notifier_start(struct notifier *n, struct fuse_session *se);
 
-/* Ends the thread; what is queued is dropped, and so is all that comes later. Somebody must still
- * answer the kernel, which may hold the thread back until its own calls are answered. */
+/* Ends the threads; what is queued is dropped, and so is all that comes later. Somebody must still
+ * answer the kernel, which may hold a thread back until its own calls are answered. */
 void notifier_stop(struct notifier *n);
 
 /* After notifier_stop(), or when it never ran; NULL is allowed. */
@@ -32,8 +32,8 @@ void notify_gone(struct notifier *n, fuse_ino_t parent, const char *name, fuse_i
 /* The attributes of `ino` changed, not its bytes. */
 void notify_attr(struct notifier *n, fuse_ino_t ino);
 
-/* Calls `then(arg)` on the notifier's thread after all that was queued before. Returns false, and
- * does nothing, when nothing is queued or the notifier is not running. */
+/* Calls `then(arg)` on a thread of the notifier after all that was to be told of attributes before.
+ * Returns false, and does nothing, when that is told already or the notifier is not running. */
 bool notify_then(struct notifier *n, void (*then)(void *), void *arg);
 
 /* Appends lines for the status. */

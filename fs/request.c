@@ -2,21 +2,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/uio.h>
-#include <utlist.h>
 
 #include "imap/clock.h"
 #include "imap/mem.h"
 
-struct opened {
-    struct opened *prev, *next;
-    max_align_t data[];
-};
-
 struct requests {
-    struct opened *opened;
     pthread_mutex_t lock;
     struct request *by_req; /* those that an interrupt may still answer */
     bool closed;
@@ -33,30 +25,8 @@ void requests_free(struct requests *rs)
 {
     if (!rs)
         return;
-    while (rs->opened)
-        opened_free(rs, rs->opened->data);
     pthread_mutex_destroy(&rs->lock);
     free(rs);
-}
-
-void *opened_new(struct requests *rs, size_t size)
-{
-    struct opened *o = mem_zalloc(sizeof *o + size);
-    pthread_mutex_lock(&rs->lock);
-    DL_APPEND(rs->opened, o);
-    pthread_mutex_unlock(&rs->lock);
-    return o->data;
-}
-
-void opened_free(struct requests *rs, void *opened)
-{
-    if (!opened)
-        return;
-    struct opened *o = (struct opened *)((char *)opened - offsetof(struct opened, data));
-    pthread_mutex_lock(&rs->lock);
-    DL_DELETE(rs->opened, o);
-    pthread_mutex_unlock(&rs->lock);
-    free(o);
 }
 
 size_t requests_pending(struct requests *rs)
@@ -179,9 +149,8 @@ void request_attr(struct request *r, const struct stat *st, double timeout)
 void request_open(struct request *r)
 {
     fuse_req_t req = claim(r);
-    /* When the caller is gone nobody will release what was opened. */
-    if (!req || fuse_reply_open(req, &r->fi) != 0)
-        opened_free(r->fs->requests, r->opened);
+    if (req)
+        fuse_reply_open(req, &r->fi);
     request_free(r);
 }
 

@@ -27,7 +27,6 @@ struct request {
     size_t size;
     off_t off;
     struct fuse_file_info fi;
-    void *opened; /* freed when there is nobody left to give it to */
     bool plus;
     struct buf out;
     struct slices slices;
@@ -37,11 +36,6 @@ struct request {
 
     UT_hash_handle hh;
 };
-
-/* Zeroed memory for what is opened. Freed by opened_free(), or with the requests: the kernel does
- * not always say that something was closed when it is unmounted. */
-void *opened_new(struct requests *r, size_t size);
-void opened_free(struct requests *r, void *opened);
 
 struct requests *requests_new(void);
 void requests_free(struct requests *r);

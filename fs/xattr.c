@@ -78,11 +78,14 @@ static void message_step(struct request *r)
     struct folder_info f;
     struct buf value = {0};
     int err = r->err ? r->err : account_msg(r->fs->account, n.id, n.uid, &m);
-    /* Flags change: of a folder that is known they are looked after, of one that is not they have
-     * just been fetched with the message. */
-    if (!err && r->which == MSG_FLAGS && account_folder(r->fs->account, m.folder, &f) == 0 &&
-        f.loaded)
-        err = account_sync(r->fs->account, m.folder, r->began - STALE_MESSAGES, &r->w);
+    /* Flags change: a folder that is known is looked at, of one that is not the message alone. */
+    if (!err && r->which == MSG_FLAGS) {
+        int64_t since = r->began - STALE_MESSAGES;
+        if (account_folder(r->fs->account, m.folder, &f) == 0 && f.loaded)
+            err = account_sync(r->fs->account, m.folder, since, &r->w);
+        else
+            err = account_find(r->fs->account, m.folder, m.uid, since, &m, &r->w);
+    }
     if (err == -EINPROGRESS)
         return;
     if (!err && table[r->which].field && !r->woken) {
@@ -104,6 +107,16 @@ static void message_step(struct request *r)
     buf_free(&value);
 }
 
+/* Is there such an attribute? The account's top is no mailbox, and some levels hold no messages. */
+static bool folder_has(const struct folder_detail *d, unsigned which)
+{
+    if (which == DIR_MAILBOX)
+        return *d->mailbox;
+    if (which == DIR_SPECIAL_USE)
+        return *d->special_use;
+    return d->selectable;
+}
+
 static void folder_step(struct request *r)
 {
     struct node n = node_of(r->ino);
@@ -118,10 +131,8 @@ static void folder_step(struct request *r)
         return;
     if (!err)
         err = account_folder_detail(a, n.id, &d);
-    if (!err && (r->which == DIR_MAILBOX       ? !*d.mailbox
-                 : r->which == DIR_SPECIAL_USE ? !*d.special_use
-                                               : !d.selectable)) {
-        err = -ENODATA; /* the root, and levels that hold no messages */
+    if (!err && !folder_has(&d, r->which)) {
+        err = -ENODATA;
         free(d.mailbox);
     }
     if (err) {
@@ -160,17 +171,28 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     request_run(r);
 }
 
+/* Appends the names that getxattr answers, each with its NUL. */
+static int list_names(struct fs *fs, struct node n, struct buf *list)
+{
+    struct folder_detail d = {0};
+    int err = n.kind == NODE_FOLDER ? account_folder_detail(fs->account, n.id, &d) : 0;
+    for (unsigned i = 0; i < COUNT && !err; i++)
+        if (table[i].kind == n.kind && (n.kind != NODE_FOLDER || folder_has(&d, i))) {
+            buf_adds(list, PREFIX);
+            buf_adds(list, table[i].name);
+            buf_addc(list, '\0');
+        }
+    free(d.mailbox);
+    return err;
+}
+
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-    struct node n = node_of(ino);
     struct buf list = {0};
-    for (unsigned i = 0; i < COUNT; i++)
-        if (table[i].kind == n.kind) {
-            buf_adds(&list, PREFIX);
-            buf_adds(&list, table[i].name);
-            buf_addc(&list, '\0');
-        }
-    if (size == 0)
+    int err = list_names(fuse_req_userdata(req), node_of(ino), &list);
+    if (err)
+        fuse_reply_err(req, -err);
+    else if (size == 0)
         fuse_reply_xattr(req, list.len);
     else if (list.len > size)
         fuse_reply_err(req, ERANGE);
@@ -180,6 +202,15 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 }
 
 /* ---- writing flags ---- */
+
+/* A server must not have system flags of its own (RFC 3501 section 9, "flag-extension"), and
+ * \Recent is not the client's to set. */
+static bool may_be_set(struct str flag)
+{
+    if (!flag_valid(flag))
+        return false;
+    return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
+}
 
 /* "+\Flagged", "-\Seen $Junk", or the whole list, as STORE takes it. */
 static int store_text(const char *value, size_t len, struct buf *out)
@@ -197,7 +228,7 @@ static int store_text(const char *value, size_t len, struct buf *out)
         i++;
         if (!flag.n)
             continue;
-        if (!flag_valid(flag) || str_is(flag, "\\Recent"))
+        if (!may_be_set(flag))
             return -EINVAL;
         if (!first)
             buf_addc(out, ' ');

@@ -123,8 +123,18 @@ struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
     return &c->out;
 }
 
+/* The first word behind the tag, or UID and the one behind it. */
+static void name_cmd(struct conn *c)
+{
+    struct cmd *cmd = c->cmds->prev;
+    const char *name = strchr(buf_str(&c->out) + c->cmd_start, ' ') + 1;
+    size_t uid = strncmp(name, "UID ", 4) == 0 ? 4 : 0;
+    snprintf(cmd->name, sizeof cmd->name, "%.*s", (int)(uid + strcspn(name + uid, " ")), name);
+}
+
 void conn_end(struct conn *c)
 {
+    name_cmd(c);
     conn_debug(c, ">", c->out.data + c->cmd_start, c->out.len - c->cmd_start);
     buf_adds(&c->out, "\r\n");
     c->commands++;
@@ -326,10 +336,10 @@ static int on_tagged(struct conn *c, const struct response *r)
     struct op *op = cmd->op;
     int step = cmd->step;
     untagged_code(c, op, r);
-    remove_cmd(c, cmd);
     if (r->cond != COND_OK && op)
         log_warn("%s%s%s refused by the server: " STR_FMT, op->mailbox ? op->mailbox : "",
-                 op->mailbox ? ": " : "", op_name(op), STR_ARG(r->text));
+                 op->mailbox ? ": " : "", cmd->name, STR_ARG(r->text));
+    remove_cmd(c, cmd);
     if (op && step == STEP_SELECT)
         box_selected(c, op, r);
     else if (op)

@@ -41,7 +41,8 @@ struct cmd {
     struct op *op; /* NULL: nobody waits for the answer */
     int step;      /* the operation's own number for it */
     enum want want;
-    char *select; /* STEP_SELECT: the mailbox */
+    char name[16]; /* as IMAP calls it: "UID STORE" */
+    char *select;  /* STEP_SELECT: the mailbox */
 };
 
 /* The selected mailbox. */

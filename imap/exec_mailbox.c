@@ -41,10 +41,16 @@ static void send_named(struct conn *c, struct op *op, int step, const char *comm
     conn_end(c);
 }
 
-/* Other clients show what is subscribed, so a new folder is; whether that works is no matter. */
+/* Other clients show what is subscribed, so a new folder is, and one that is gone is not, which a
+ * server must not see to by itself (RFC 3501 section 6.3.9). Whether it works is no matter. */
 static void subscribe(struct conn *c, const char *name)
 {
     send_named(c, NULL, 0, "SUBSCRIBE", name);
+}
+
+static void unsubscribe(struct conn *c, const char *name)
+{
+    send_named(c, NULL, 0, "UNSUBSCRIBE", name);
 }
 
 /* ---- CREATE ---- */
@@ -150,10 +156,14 @@ static bool all_spare(const struct op *op)
     return op->found.n > 0;
 }
 
-/* The first one, whose answer was lost, was still at work when it was looked for. */
-static int remove_error(const struct op *op, int err)
+static void remove_end(struct conn *c, struct op *op, int err)
 {
-    return op->resumed && err == -ENOENT ? 0 : err;
+    /* The first one, whose answer was lost, was still at work when it was looked for. */
+    if (op->resumed && err == -ENOENT)
+        err = 0;
+    if (!err)
+        unsubscribe(c, op->mailbox);
+    conn_finish(c, op, err);
 }
 
 static void remove_counted(struct conn *c, struct op *op, int err)
@@ -166,7 +176,7 @@ static void remove_counted(struct conn *c, struct op *op, int err)
     else if (err && !selectable)
         remove_send(c, op); /* a level that holds no messages, and nothing below it */
     else if (err)
-        conn_finish(c, op, remove_error(op, err));
+        remove_end(c, op, err);
     else if (!(op->saw & OP_SAW_COUNT))
         conn_finish(c, op, -EIO); /* OK, but no number: nothing is destroyed on a guess */
     else if (op->count == 0)
@@ -208,7 +218,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         if (!err && op->saw & (OP_SAW_MAILBOX | OP_SAW_LEVEL))
             remove_inspect(c, op);
         else
-            conn_finish(c, op, err);
+            remove_end(c, op, err);
         return;
     case STEP_LOOK_SELF:
     case STEP_CHILDREN:
@@ -224,8 +234,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         return;
     default:
         /* A level that exists only through its children is gone when the last of them is. */
-        conn_finish(c, op,
-                    !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : remove_error(op, err));
+        remove_end(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
         return;
     }
 }
@@ -302,8 +311,10 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
         if (!err && !renamed(op))
             err = -EIO; /* both are there, or neither: nobody can tell what happened */
     }
-    if (!err)
+    if (!err) {
         subscribe(c, op->dest);
+        unsubscribe(c, op->mailbox);
+    }
     conn_finish(c, op, err);
 }
 

@@ -13,7 +13,7 @@ static void list_send(struct conn *c, struct op *op, int step)
     struct buf *b = conn_begin(c, op, step, WANT_LIST);
     buf_adds(b, "LIST \"\" \"*\"");
     if (step == LIST_EXTENDED)
-        buf_adds(b, " RETURN (SPECIAL-USE)");
+        buf_adds(b, " RETURN (SPECIAL-USE CHILDREN)");
     conn_end(c);
 }
 

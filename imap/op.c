@@ -27,16 +27,3 @@ void op_free(struct op *op)
     uidset_free(&op->found);
     free(op);
 }
-
-const char *op_name(const struct op *op)
-{
-    static const char *const names[OP_KINDS] = {
-        [OP_LIST] = "LIST",     [OP_CHECK] = "CHECK",   [OP_META] = "META",
-        [OP_FLAGS] = "FLAGS",   [OP_SEARCH] = "SEARCH", [OP_BODY] = "BODY",
-        [OP_BODIES] = "BODIES", [OP_HEADER] = "HEADER", [OP_MOVE] = "MOVE",
-        [OP_COPY] = "COPY",     [OP_DELETE] = "DELETE", [OP_STORE] = "STORE",
-        [OP_CREATE] = "CREATE", [OP_REMOVE] = "REMOVE", [OP_RENAME] = "RENAME",
-        [OP_QUOTA] = "QUOTA",   [OP_APPEND] = "APPEND",
-    };
-    return names[op->kind];
-}

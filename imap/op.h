@@ -152,7 +152,4 @@ enum {
 struct op *op_new(enum op_kind kind, const char *mailbox, uint32_t uidvalidity);
 void op_free(struct op *op);
 
-/* For the log: "MOVE". Static. */
-const char *op_name(const struct op *op);
-
 #endif

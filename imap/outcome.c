@@ -56,5 +56,8 @@ int outcome_errno(const struct response *r)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (str_is(r->code, table[i].name))
             return -table[i].err;
+    /* Dovecot 2.3 gives [NONEXISTENT] only to some commands. */
+    if (r->cond == COND_NO && !r->code.n && str_starts(r->text, "Mailbox doesn't exist"))
+        return -ENOENT;
     return -EIO;
 }

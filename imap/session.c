@@ -74,13 +74,25 @@ static int command(struct session *s, const char *text, const char *during)
 
 /* ---- greeting, TLS ---- */
 
+/* A server that speaks TLS from the first byte waits for the client to begin, and gives up in
+ * silence. One that ever sent a byte here is not of that kind. */
+static bool seems_to_want_tls(const struct session *s, int err)
+{
+    return (err == -ETIMEDOUT || err == -ECONNRESET) && s->config->tls_mode != TLS_IMPLICIT &&
+           !s->config->tunnel && !s->c->bytes_in;
+}
+
 static int greeting(struct session *s)
 {
     struct conn *c = s->c;
     while (!c->greeted) {
         int err = conn_pump(c, s->deadline);
-        if (err)
-            return explain(s, err, "when it should greet");
+        if (!err)
+            continue;
+        explain(s, err, "when it should greet");
+        if (seems_to_want_tls(s, err))
+            buf_adds(s->why, " (is this the port for imaps://?)");
+        return err;
     }
     if (c->greeting == COND_BYE) {
         buf_addf(s->why, "the server refuses the connection: %s", buf_str(&c->reply.text));
@@ -163,8 +175,9 @@ static int login_result(struct session *s)
     if (c->reply.cond == COND_OK)
         return 0;
     int err = login_errno(&c->reply);
-    buf_addf(s->why, "login as %s %s: %s", s->config->user,
-             err == -EACCES ? "refused" : "not possible now",
+    /* ALERT says nothing of how long: too many connections, or a mechanism that is not offered. */
+    bool later = err == -EBUSY && c->reply.code != CODE_ALERT;
+    buf_addf(s->why, "login as %s %s: %s", s->config->user, later ? "not possible now" : "refused",
              c->reply.text.len ? buf_str(&c->reply.text) : "the server gives no reason");
     return err;
 }

@@ -54,11 +54,10 @@ static int on_list(struct conn *c, const struct response *r)
     const struct arg *name = delim ? delim->next : NULL;
     bool gone = attrs && attrs->type == ARG_LIST && has_attr(attrs->child, "\\NonExistent") &&
                 !has_attr(attrs->child, "\\HasChildren");
-    if (c->notified && (!op || gone)) {
-        pool_folders(c->pool); /* unasked: something has changed */
-        if (!op || op->kind == OP_LIST)
-            return 0;
-    }
+    /* Unasked (NOTIFY): something has changed. What comes in the middle of a whole LIST is as good as
+     * a part of it. */
+    if (c->notified && (!op || (gone && op->kind != OP_LIST)))
+        pool_folders(c->pool);
     if (!op || !name || attrs->type != ARG_LIST || name->type == ARG_LIST)
         return 0;
     struct str n = name->s;

@@ -54,9 +54,10 @@ class Campaign:
         self.timeout = timeout  # -o timeout of the mounts
         self.seed, self.say, self.debug = seed, say, debug
         self.figures = Figures()
-        # A change that lost its connection late looks once more what came of it; and the kernel
-        # asks again for the one page where asking for several ahead of a reader failed.
-        self.limit = 2 * timeout + 3 * SLOW
+        # A rename(2) looks up two names, asks, and looks once more what came of it; a read(2) looks
+        # up, opens, and asks again for the one page where asking for several failed. Each may meet
+        # a silent server.
+        self.limit = 4 * timeout + 3 * SLOW
         self.stuck = Stuck(self.figures, self.limit + 20 * SLOW)
         self.relay = Relay()
         self.passfile = directory / 'password'

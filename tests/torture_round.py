@@ -311,8 +311,9 @@ class Script:
                     self.where[seen.token] = Where(seen.token, folder)
         self.folders = {folder: True for folder in lane.before}  # False: in doubt
         self.flagged: dict[str, bool] = {}
-        # A line that is only slow must not be felt but by its time.
-        broken = any(f.kind != 'delay' for f in case.faults)
+        # A line that is only slow must not be felt but by its time; where the connections of a line
+        # that failed before are cut first, the next one may have to wait.
+        broken = any(f.kind != 'delay' for f in case.faults) or (case.split and case.cold)
         self.sure: set[int] = set(GONE) if broken else set()
         self.doubt = self.sure | DOUBT if broken else set()
         # Of a COPY whose connection was cut the fate is unknown, so it is left.

@@ -391,10 +391,10 @@ def make_mount(start_mount: Callable[..., Mount]) -> Callable[..., Mount]:
 def mount_mini(start_mount: Callable[..., Mount], serve: Callable, tmp_path: Path
                ) -> Callable[..., Mount]:
     """mount_mini(mini, options...) starts the mini server and mounts it in clear text."""
-    def make(mini: MiniServer, *options: str, **kwargs) -> Mount:
+    def make(mini: MiniServer, *options: str, mailbox: str = '', **kwargs) -> Mount:
         serve(mini)
         passfile = write_password(tmp_path / 'password-mini', mini.users['alice'])
-        return start_mount(f'imap://alice@{mini.host}:{mini.port}',
+        return start_mount(f'imap://alice@{mini.host}:{mini.port}{mailbox}',
                            [f'passfile={passfile}', 'tls=no', *options], **kwargs)
 
     return make

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import messages
 from messages import message
 from mini import MiniServer
-from mount import refused
+from mount import SLOW, refused
 from server import encode_utf7, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -193,6 +194,50 @@ def test_refused_expunge_after_copy(mount_mini):
     assert mail.names() == []
 
 
+def test_move_to_a_level(account, mount):
+    """What holds only other folders becomes a mailbox when a message is moved there."""
+    account.fill('INBOX', messages.messages(2))
+    account.fill('Archive/2020', [])
+    mail = mount('names=uid')
+    assert mail.names('Archive') == ['2020']
+    os.rename(mail / 'INBOX/1.eml', mail / 'Archive/kept')
+    assert list(account.bodies('Archive').values()) == [message(1).data]
+    assert account.uids('INBOX') == [2]
+    assert (mail / 'Archive/kept').read_bytes() == message(1).data
+    assert mail.names('Archive') == ['1.eml', '2020']
+
+
+def test_move_to_a_level_that_stays_one(mount_mini):
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1).data)
+    mini.box('Top', ['\\Noselect', '\\HasChildren'])
+    mini.box('Top/Below')
+    mail = mount_mini(mini, 'names=uid')
+    with refused(errno.EPERM):
+        os.rename(mail / 'INBOX/1.eml', mail / 'Top/1.eml')
+    assert 'CREATE' in mini.names() and 'UID MOVE' not in mini.names()
+    assert mail.names('Top') == ['Below'] and mail.names() == ['1.eml']
+
+
+def test_a_uid_given_as_a_name(account, mount):
+    """It is the name of what was moved there, until a message with that UID has come."""
+    account.fill('INBOX', messages.messages(10))
+    account.fill('Other', [])
+    mail = mount('names=uid')
+    os.rename(mail / 'INBOX/5.eml', mail / 'Other/3.eml')
+    assert mail.names('Other') == ['1.eml']
+    assert (mail / 'Other/3.eml').read_bytes() == message(5).data
+    account.fill('Other', messages.messages(2, first=20))
+    assert wait_until(lambda: mail.names('Other') == ['1.eml', '2.eml', '3.eml'], 20)
+    assert (mail / 'Other/3.eml').read_bytes() == message(21).data
+    os.unlink(mail / 'Other/3.eml')
+    assert not os.path.exists(mail / 'Other/3.eml')
+    with refused(errno.ENOENT):
+        os.unlink(mail / 'Other/3.eml')
+    assert sorted(account.bodies('Other').values()) == sorted(
+        message(n).data for n in (5, 20))
+
+
 def test_rename_within_a_folder(account, mount):
     account.fill('INBOX', messages.messages(2))
     mail = mount()
@@ -345,6 +390,71 @@ def test_names_that_never_reach_the_wire(account, make_mount, make_proxy):
     assert not {'CREATE', 'DELETE', 'RENAME'} & set(proxy.names())
 
 
+def test_names_of_any_length(account, mount):
+    account.fill('INBOX', messages.messages(1))
+    account.fill('Other', [])
+    mail = mount()
+    assert os.statvfs(mail.path).f_namemax == 255
+    path = mail.message('INBOX', 1)
+    for name in ('x' * 256, 'ü' * 128, 'x' * 1000, 'x' * 2000):
+        with refused(errno.ENAMETOOLONG):
+            os.mkdir(mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(mail / 'Other', mail / name)
+        with refused(errno.ENAMETOOLONG):
+            os.rename(path, mail / 'Other' / name)
+    assert account.folders() == ['INBOX', 'Other'] and account.uids() == [1]
+    os.rename(path, mail / 'Other' / ('x' * 255))
+    assert account.uids('Other') == [1]
+
+
+@pytest.mark.parametrize('flags', ['+\\Flaged', '-\\Sen', '\\Seen \\Important', '+\\Recent', '+\\*',
+                                   '+', '+\\', '+a(b'])
+def test_flags_that_cannot_be_set(account, make_mount, make_proxy, flags):
+    account.fill('INBOX', [message(1, flags='\\Answered')])
+    proxy = make_proxy(account.server, record=True)
+    mail = make_mount(account, tls='no', port=proxy.port)
+    path = mail.message('INBOX', 1)
+    with refused(errno.EINVAL):
+        os.setxattr(path, 'user.imap.flags', flags.encode())
+    assert 'UID STORE' not in proxy.names()
+    assert account.flags('INBOX', 1) == {'\\Answered'}
+    os.setxattr(path, 'user.imap.flags', b'+\\SEEN $Label')
+    assert account.flags('INBOX', 1) == {'\\Answered', '\\Seen', '$Label'}
+
+
+def test_flagged_deleted_by_hand(account, mount):
+    """As when another client does it: not seen any more, but still mail."""
+    account.fill('Box', [message(1)])
+    mail = mount()
+    path = mail.message('Box', 1)
+    os.setxattr(path, 'user.imap.flags', b'+\\Deleted')
+    assert wait_until(lambda: not mail.names('Box'), 10 * SLOW)
+    assert '"event":"expunged","folder":"Box","uid":1' in (mail / '.imapfs/events').read_text()
+    for name in (path, mail / 'Box/1.eml'):
+        with refused(errno.ENOENT):
+            os.setxattr(name, 'user.imap.flags', b'-\\Deleted')
+    with refused(errno.ENOTEMPTY):
+        os.rmdir(mail / 'Box')
+    assert account.uids('Box') == [1]
+    other = account.client('Box', readonly=False)
+    other.store('1', '-FLAGS', '\\Deleted')
+    assert wait_until(lambda: mail.names('Box') == [path.name], 10 * SLOW)
+    other.store('1', '+FLAGS', '\\Deleted')
+    other.expunge()
+    os.rmdir(mail / 'Box')
+    assert account.folders() == ['INBOX']
+
+
+def test_a_name_that_the_server_does_not_allow(mount_mini):
+    mini = MiniServer()
+    mini.on['CREATE'] = lambda session, _: session.reply('[CANNOT] no names in X', 'NO') or True
+    mail = mount_mini(mini)
+    with refused(errno.EPERM):
+        os.mkdir(mail / 'X')
+    assert re.search('^last error: .*no names in X$', (mail / '.imapfs/status').read_text(), re.M)
+
+
 def test_rmdir_of_what_holds_anything(account, mount):
     account.fill('Mail', messages.messages(1))
     account.fill('Parent/Child', [])
@@ -398,6 +508,23 @@ def test_rename_a_folder_with_children(account, mount):
     assert account.folders() == sorted(['INBOX', 'Else', 'Else/Year', 'Else/Year/Q1', wire])
     assert (mail / 'Else/Year/Q1/1.eml').read_bytes() == message(3).data
     assert account.bodies('Else/Year/Q1') == {1: message(3).data}
+
+
+def test_subscriptions_follow(account, mount):
+    mail = mount()
+    eye = account.client()
+
+    def subscribed():
+        _, rows = eye.lsub()
+        return sorted(row.split()[-1].decode() for row in rows if row)
+
+    os.mkdir(mail / 'Old')
+    os.mkdir(mail / 'Kept')
+    assert wait_until(lambda: subscribed() == ['Kept', 'Old'], 5 * SLOW), subscribed()
+    os.rename(mail / 'Old', mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept', 'New'], 5 * SLOW), subscribed()
+    os.rmdir(mail / 'New')
+    assert wait_until(lambda: subscribed() == ['Kept'], 5 * SLOW), subscribed()
 
 
 def test_rename_a_folder_onto_another(account, mount):

@@ -230,7 +230,27 @@ def test_status_tells_the_last_error(mount_mini):
     mail = mount_mini(mini, 'names=uid')
     with pytest.raises(OSError):
         (mail / 'INBOX/1.eml').read_bytes()
-    assert 'disk on fire' in (mail / '.imapfs/status').read_text()
+    assert 'UID FETCH refused by the server: disk on fire' in (mail / '.imapfs/status').read_text()
+
+
+@pytest.mark.parametrize('command, change', [
+    ('SELECT', lambda mail: os.listdir(mail / 'Other')),
+    ('CREATE', lambda mail: os.mkdir(mail / 'New')),
+    ('DELETE', lambda mail: os.rmdir(mail / 'Other')),
+    ('RENAME', lambda mail: os.rename(mail / 'Other', mail / 'New')),
+    ('UID STORE', lambda mail: os.setxattr(mail / 'INBOX/1.eml', 'user.imap.flags', b'+x'))])
+def test_errors_are_told_in_the_words_of_imap(mount_mini, command, change):
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1).data)
+    mini.box('Other')
+    mail = mount_mini(mini)
+    mail.names()
+    mini.on[command] = lambda session, _: session.reply('not today', 'NO') or True
+    with pytest.raises(OSError):
+        change(mail)
+    status = (mail / '.imapfs/status').read_text()
+    assert re.search(rf'^last error: .*: {command} refused by the server: not today$', status,
+                     re.M), status
 
 
 def test_attributes(account, mount, sh):
@@ -241,3 +261,21 @@ def test_attributes(account, mount, sh):
     assert os.getxattr(path, 'user.imap.flags') == b'\\Flagged'
     assert 'user.imap.uid' in os.listxattr(path)
     assert b'user.imap.uid="1"' in sh(f'getfattr -d {sh.quote(path)}', mail.path).stdout
+
+
+def test_attributes_that_are_listed_are_there(mount_mini, sh):
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1).data)
+    mini.box('Top', ['\\Noselect'])
+    mini.box('Top/Below')
+    mini.box('Bin', ['\\Trash'])
+    mail = mount_mini(mini)
+    counts = {'user.imap.messages', 'user.imap.unseen', 'user.imap.uidvalidity'}
+    for path, names in (('.', set()), ('Top', {'user.imap.mailbox'}), ('.imapfs', set()),
+                        ('Top/Below', counts | {'user.imap.mailbox'}),
+                        ('Bin', counts | {'user.imap.mailbox', 'user.imap.special-use'})):
+        assert set(os.listxattr(mail / path)) == names
+        done = sh(f'getfattr -d {path}', mail.path)
+        assert done.stderr == b'' and done.stdout.count(b'user.imap.') == len(names)
+    for name in os.listxattr(mail.message('INBOX', 1)):
+        os.getxattr(mail.message('INBOX', 1), name)

@@ -294,6 +294,32 @@ def test_folder_gone_before_anybody_told(live, loaded):
     assert mail.names('Else') == ['1.eml', '2.eml']
 
 
+@flavours('NOTIFY', 'poll')
+def test_mailbox_becomes_a_level(live):
+    """Deleted by another client, while there are mailboxes below it."""
+    account = live.account
+    account.fill('Box', messages.messages(2))
+    account.fill('Box/Below', messages.messages(1))
+    mail = live.mount()
+    live.listed('Box', 'Box/Below')
+    assert mail.names('Box') == ['1.eml', '2.eml', 'Below']
+    other = account.client()
+    other.delete('Box')
+
+    def names():
+        try:
+            return mail.names('Box')
+        except OSError:  # until it is known
+            return None
+
+    shows(lambda: names() == ['Below'], names)
+    shows(lambda: not os.path.exists(mail / 'Box/1.eml'))
+    assert (mail / 'Box/Below/1.eml').read_bytes() == message(1).data
+    account.fill('Box', [message(3)])
+    shows(lambda: names() == ['1.eml', 'Below'], names)
+    assert (mail / 'Box/1.eml').read_bytes() == message(3).data
+
+
 @flavours('NOTIFY', 'IDLE')
 def test_mailbox_made_anew(live):
     """Nothing of the old one is taken for the new one's."""
@@ -334,6 +360,62 @@ def test_mailbox_made_anew_at_once(live):
     assert (mail / 'Box/1.eml').read_bytes() == message(11).data
     account.fill('Box', [message(14)])
     shows(lambda: told(mail, folder='Box', event='new') == [4], lambda: events(mail))
+
+
+# ---- what nobody tells of -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('idle', [True, False])
+def test_a_message_of_a_folder_that_nobody_listed(mini, mount_mini, idle):
+    """It is asked for alone, and again when that was a while ago."""
+    if not idle:
+        mini.without('IDLE')
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=1')
+    flagged, gone = mail / 'INBOX/1.eml', mail / 'INBOX/3.eml'
+    assert flags(flagged) == set() and os.path.exists(gone)
+    assert mail.names('Other') == []
+    with mini.lock:
+        mini.box('INBOX').mails[0].flags.add('\\Seen')
+        del mini.box('INBOX').mails[2]
+    shows(lambda: flags(flagged) == {'\\Seen'})
+    shows(lambda: not os.path.exists(gone))
+    with refused(errno.ENOENT, errno.ESTALE):
+        os.getxattr(gone, 'user.imap.flags')
+    assert flags(flagged) == {'\\Seen'} and b'1:*' not in b''.join(commands_since(mini, 0))
+
+
+def test_a_single_message_is_heard_of(mini, mount_mini):
+    """As long as the server tells of changes there is nothing to ask."""
+    speech = saying(mini)
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    path = mail / 'INBOX/2.eml'
+
+    def quiet():
+        time.sleep(1.1)  # what is a second old is given away
+        before = len(mini.commands)
+        return flags(path) == set() and len(mini.commands) == before
+
+    assert flags(path) == set()
+    shows(lambda: idles(mail))
+    shows(quiet, lambda: commands_since(mini, 0))
+    with mini.lock:
+        mini.box('INBOX').mails[1].flags.add('\\Flagged')
+        speech.append(b'* 2 FETCH (FLAGS (\\Flagged))\r\n')
+    shows(lambda: flags(path) == {'\\Flagged'})
+    with mini.lock:
+        del mini.box('INBOX').mails[1]
+    shows(lambda: not os.path.exists(path))
+
+
+def test_a_name_in_a_listed_folder_that_nobody_tells_of(mini, mount_mini):
+    """The answer is at once what is known, and the next one what is true."""
+    mini.without('IDLE')
+    mail = mount_mini(mini, 'poll=0')
+    assert len(mail.names()) == 3
+    with mini.lock:
+        del mini.box('INBOX').mails[1]
+    shows(lambda: not os.path.exists(mail / 'INBOX/2.eml'))
+    assert told(mail, event='expunged') == [2]
 
 
 # ---- .imapfs/events ------------------------------------------------------------------------------
@@ -630,6 +712,7 @@ def test_left_alone(make_account, make_mount, mount_mini, servers):
         live = Live(make_account(*servers(flavour)), make_mount, ())
         live.account.fill('INBOX', messages.messages(2))
         live.account.fill('Other', messages.messages(2))
+        live.account.fill('Level/Box', [])  # the level is \NonExistent
         mounts.append(live.mount())
         live.listed('INBOX', 'Other')
     mini = MiniServer()
@@ -744,7 +827,8 @@ def test_always_in_trouble(mini, mount_mini):
     began = time.monotonic()
     for uid in (4, 5, 6):
         mini.box('INBOX').add(message(uid).data)
-        shows(lambda: mail.names()[-1] == f'{uid}.eml')
+        # The mailbox is selected anew every ten seconds at most.
+        assert wait_until(lambda: mail.names()[-1] == f'{uid}.eml', 3 * SOON)
         idled = mini.names().count('IDLE')
         shows(lambda: mail.names() and mini.names().count('IDLE') > idled + 1)
     selects = [n for n in mini.names() if n in ('SELECT', 'EXAMINE')]
@@ -959,6 +1043,43 @@ def test_moved_here_during_a_look(mini, mount_mini):
     shows(lambda: mail.names() == ['2.eml', '3.eml', '4.eml', '5.eml'])
     assert told(mail, folder='INBOX', event='expunged') == [1]
     assert sorted(told(mail, folder='INBOX', event='new')) == [4, 5]
+
+
+def test_read_during_a_slow_move(mini, mount_mini):
+    """The kernel cannot be told of a name in Dest as long as the rename there waits for the server.
+    Who reads elsewhere does not wait for that."""
+    mini.box('Other').add(message(9).data)
+    for number in (10, 11):
+        mini.box('Dest').add(message(number).data)
+    asked, go = threading.Event(), threading.Event()
+
+    def move(_session, _command):
+        asked.set()
+        go.wait(60 * SLOW)
+        return False
+
+    mini.without('IDLE')
+    mini.on['UID MOVE'] = move
+    mail = mount_mini(mini, 'names=uid', 'poll=1', 'timeout=60')
+    for folder in ('Other', 'Dest', 'INBOX'):
+        for name in mail.names(folder):
+            os.stat(mail / folder / name)
+    mover = threading.Thread(target=os.rename, args=(mail / 'INBOX/3.eml', mail / 'Dest/3.eml'))
+    result = []
+    reader = threading.Thread(target=lambda: result.append((mail / 'Other/1.eml').read_bytes()))
+    mover.start()
+    try:
+        assert asked.wait(SOON)
+        with mini.lock:
+            del mini.box('Dest').mails[1]
+        shows(lambda: told(mail, event='expunged') == [2], lambda: events(mail))
+        reader.start()
+        reader.join(SOON)
+        assert result == [message(9).data] and mover.is_alive()
+    finally:
+        go.set()
+        mover.join()
+    assert mail.names('Dest') == ['1.eml', '3.eml'] and mail.names() == ['1.eml', '2.eml']
 
 
 FLOODS = {

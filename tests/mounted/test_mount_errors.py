@@ -180,6 +180,18 @@ def test_no_tls_where_tls_was_expected(fails, server, tls):
     fails('TLS|SSL', f'imaps://user000@localhost:{server.port}', tls[1], 'timeout=3')
 
 
+def test_tls_where_none_was_expected(fails, server, tls):
+    for options in ((), ('tls=no',)):
+        fails(r'no answer .* \(is this the port for imaps://\?\)',
+              f'imap://user000@localhost:{server.tls_port}', tls[1], 'timeout=1', *options)
+
+
+def test_half_a_greeting_is_no_tls(fails, talk):
+    server = talk(send(b'* OK'), stall())
+    said = fails('no answer', f'imap://alice@127.0.0.1:{server.port}', 'tls=no', 'timeout=1')
+    assert 'imaps' not in said
+
+
 # ---- STARTTLS and the time before it -------------------------------------------------------------
 
 

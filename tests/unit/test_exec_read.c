@@ -242,7 +242,7 @@ static const struct scene others[] = {
                "S $T OK", QUIT}},
     {"LIST RETURN advertised and refused",
      {{.kind = OP_LIST, .list = "INBOX/ "}},
-     .steps = {HELLO("LIST-EXTENDED SPECIAL-USE"), "C LIST \"\" \"*\" RETURN (SPECIAL-USE)",
+     .steps = {HELLO("LIST-EXTENDED SPECIAL-USE"), "C LIST \"\" \"*\" RETURN (SPECIAL-USE CHILDREN)",
                "S $T BAD what", "C LIST \"\" \"*\"", "S * LIST () \"/\" INBOX", "S $T OK", QUIT}},
     {"flags come unasked",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}},
