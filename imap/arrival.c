@@ -173,6 +173,9 @@ enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
         op->new_uidvalidity = 0;
         return ARRIVAL_LATER;
     }
+    /* A server that was silent for so long may be at it still. */
+    if (v == ARRIVAL_NOT && op->timed_out)
+        return unclear(op, -ETIMEDOUT);
     if (v == ARRIVAL_UNCLEAR || (v == ARRIVAL_NOT && op->arrival.repeated))
         return unclear(op, -EIO);
     op->new_uid = op->arrival.uid;

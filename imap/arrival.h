@@ -37,7 +37,7 @@ void arrival_note_message(struct conn *c, struct op *op);
 enum arrival_verdict arrival_look(struct conn *c, struct op *op);
 
 /* The tagged answer to one of the steps above. ARRIVAL_NOT comes once in an operation's
- * life: what is lost twice is ARRIVAL_UNCLEAR. */
+ * life: what is lost twice is ARRIVAL_UNCLEAR, and so is what a server was silent about. */
 enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
                                       const struct response *r);
 

@@ -84,7 +84,9 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
         return;
     }
     c->box.ready = c->box.fresh = c->box.just_selected = true;
-    c->box.state.resynced = c->box.resync && c->box.resync == c->box.state.uidvalidity;
+    /* Without [CLOSED] nothing that was told is believed to be about this mailbox. */
+    c->box.state.resynced =
+        c->box.resync && c->box.resync == c->box.state.uidvalidity && !c->box.closing;
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.write);
     if (box_other_validity(c, op)) {

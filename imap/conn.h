@@ -28,6 +28,7 @@ enum want {
     WANT_MESSAGE, /* these three: arrival.h */
     WANT_WINDOW,
     WANT_ROWS,
+    WANT_EXPUNGE,
     WANT_GO_ON, /* "+": the command is the last one in flight */
 };
 

@@ -17,6 +17,8 @@ enum step {
     STEP_SEARCH_UNDELETED,
     STEP_SEARCH_ALL,
     STEP_DO,
+    STEP_LOOK_REFUSED, /* the two looks behind a second RENAME that was refused */
+    STEP_LOOK_REFUSED_DEST,
 };
 
 /* LIST of one exact name; the handler of LIST rows notes in op->saw which of ours came by. A name
@@ -154,6 +156,16 @@ static bool all_spare(const struct op *op)
     return op->found.n > 0;
 }
 
+static void remove_end(struct conn *c, struct op *op, int err)
+{
+    /* The first one, whose answer was lost, was still at work when it was looked for. */
+    if (op->resumed && err == -ENOENT)
+        err = 0;
+    if (!err)
+        unsubscribe(c, op->mailbox);
+    conn_finish(c, op, err);
+}
+
 static void remove_counted(struct conn *c, struct op *op, int err)
 {
     bool selectable = op->saw & OP_SAW_MAILBOX;
@@ -164,7 +176,7 @@ static void remove_counted(struct conn *c, struct op *op, int err)
     else if (err && !selectable)
         remove_send(c, op); /* a level that holds no messages, and nothing below it */
     else if (err)
-        conn_finish(c, op, err);
+        remove_end(c, op, err);
     else if (!(op->saw & OP_SAW_COUNT))
         conn_finish(c, op, -EIO); /* OK, but no number: nothing is destroyed on a guess */
     else if (op->count == 0)
@@ -196,13 +208,6 @@ static void remove_searched(struct conn *c, struct op *op, int step, int err)
         conn_leave_box(c);
         conn_finish(c, op, -ENOTEMPTY);
     }
-}
-
-static void remove_end(struct conn *c, struct op *op, int err)
-{
-    if (!err)
-        unsubscribe(c, op->mailbox);
-    conn_finish(c, op, err);
 }
 
 static void remove_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -265,9 +270,34 @@ static void rename_start(struct conn *c, struct op *op)
     }
 }
 
+/* A second RENAME is refused: perhaps because the first, whose answer was lost, was still at work
+ * when it was looked for, and has succeeded since. */
+static void rename_doubted(struct conn *c, struct op *op, int err)
+{
+    op->saw = 0;
+    op->fail = err;
+    look(c, op, STEP_LOOK_REFUSED, op->mailbox);
+    look(c, op, STEP_LOOK_REFUSED_DEST, op->dest);
+}
+
+static bool renamed(const struct op *op)
+{
+    return op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX);
+}
+
 static void rename_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
+    if (step == STEP_LOOK_REFUSED) {
+        op->saw |= err ? OP_SAW_MAILBOX : 0; /* it may be there as well as not */
+        return;
+    }
+    if (step == STEP_DO && r->cond == COND_NO && err != -EBUSY && op->resumed) {
+        rename_doubted(c, op, err);
+        return;
+    }
+    if (step == STEP_LOOK_REFUSED_DEST)
+        err = !err && renamed(op) ? 0 : op->fail;
     if (step == STEP_LOOK) {
         op->fail = err;
         return;
@@ -278,7 +308,7 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
             rename_send(c, op);
             return;
         }
-        if (!err && !(op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX)))
+        if (!err && !renamed(op))
             err = -EIO; /* both are there, or neither: nobody can tell what happened */
     }
     if (!err) {

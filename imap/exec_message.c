@@ -6,6 +6,7 @@
 #include "imap/arrival.h"
 
 #include "imap/log.h"
+#include "imap/pool_internal.h"
 
 /* How far an operation got; kept when the connection is lost. */
 enum phase {
@@ -29,6 +30,7 @@ enum step {
     STEP_LOOK_FLAGGED,  /* it is: is it \Deleted at least? */
     STEP_SEARCH_DELETED,
     STEP_EXPUNGE_ALL,
+    STEP_ROW, /* behind a STORE without a row: is the message there at all? */
 };
 
 /* ---- looking ---- */
@@ -46,16 +48,36 @@ static bool found(const struct op *op)
     return uidset_has(&op->found, op->uid);
 }
 
+/* ---- expunging ---- */
+
+/* Before a command that expunges, and where it turned out to have expunged nothing: an EXPUNGE that
+ * was taken for its own was another's. */
+static void disown(struct conn *c, struct op *op)
+{
+    if (op->own)
+        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+    op->own = false;
+    op->count = 0;
+}
+
+static void finish(struct conn *c, struct op *op, int err)
+{
+    if (!op->expunged)
+        disown(c, op);
+    conn_finish(c, op, err);
+}
+
 /* ---- deleting one message ---- */
 
 static void expunge(struct conn *c, struct op *op, int step)
 {
-    buf_addf(conn_begin(c, op, step, WANT_NONE), "UID EXPUNGE %u", op->uid);
+    buf_addf(conn_begin(c, op, step, WANT_EXPUNGE), "UID EXPUNGE %u", op->uid);
     conn_end(c);
 }
 
 static void expunge_without_uidplus(struct conn *c, struct op *op)
 {
+    disown(c, op);
     exec_search_begin(op);
     buf_adds(conn_begin(c, op, STEP_SEARCH_DELETED, WANT_SEARCH), "UID SEARCH DELETED");
     conn_end(c);
@@ -65,7 +87,7 @@ static void delete_begin(struct conn *c, struct op *op)
 {
     op->phase = PHASE_DELETE;
     op->fail = 0;
-    op->count = 0;
+    disown(c, op);
     op->saw &= ~(unsigned)OP_SAW_VANISHED;
     op->expunged = false;
     buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
@@ -84,7 +106,7 @@ static void expunge_answered(struct conn *c, struct op *op, int step)
 {
     if (op->count > 0 || op->saw & OP_SAW_VANISHED) {
         op->expunged = true;
-        conn_finish(c, op, 0);
+        finish(c, op, 0);
     } else if (step == STEP_EXPUNGE_UID) {
         expunge(c, op, STEP_EXPUNGE_AGAIN);
     } else {
@@ -108,13 +130,14 @@ static void deleted_listed(struct conn *c, struct op *op)
     if (!found(op)) {
         look(c, op, STEP_LOOK_EXPUNGED); /* another was quicker, or the STORE was ignored */
     } else if (only_ours(op)) {
-        buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_NONE), "EXPUNGE");
+        op->count = 0; /* likewise: nothing was asked to be expunged yet */
+        buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_EXPUNGE), "EXPUNGE");
         conn_end(c);
     } else {
         log_info("%s: UID %u is flagged \\Deleted but not expunged: the server lacks UIDPLUS and "
                  "other messages there are \\Deleted too",
                  op->mailbox, op->uid);
-        conn_finish(c, op, 0);
+        finish(c, op, 0);
     }
 }
 
@@ -129,14 +152,14 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
         op->fail = err;
         op->count = 0; /* what was expunged until now was expunged by others */
         if (!caps_has(&c->caps, CAP_UIDPLUS) && err)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else if (!caps_has(&c->caps, CAP_UIDPLUS))
             expunge_without_uidplus(c, op);
         return; /* the next one is on its way */
     case STEP_EXPUNGE_UID:
     case STEP_EXPUNGE_AGAIN:
         if (op->fail)
-            conn_finish(c, op, op->fail);
+            finish(c, op, op->fail);
         else if (!err)
             expunge_answered(c, op, step);
         else
@@ -145,7 +168,7 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
     case STEP_LOOK_EXPUNGED:
         op->expunged = !err && !found(op);
         if (err || op->expunged)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else
             look(c, op, STEP_LOOK_FLAGGED);
         return;
@@ -154,17 +177,17 @@ static void delete_answered(struct conn *c, struct op *op, int step, const struc
         if (!err && !found(op) && exec_once_more(op))
             delete_begin(c, op);
         else
-            conn_finish(c, op, err ? err : found(op) ? 0 : -EACCES);
+            finish(c, op, err ? err : found(op) ? 0 : -EACCES);
         return;
     case STEP_SEARCH_DELETED:
         if (op->fail || err)
-            conn_finish(c, op, op->fail ? op->fail : err);
+            finish(c, op, op->fail ? op->fail : err);
         else
             deleted_listed(c, op);
         return;
     case STEP_EXPUNGE_ALL:
         if (err)
-            conn_finish(c, op, 0); /* flagged at least */
+            finish(c, op, 0); /* flagged at least */
         else
             expunge_answered(c, op, step);
         return;
@@ -183,7 +206,7 @@ const struct op_class exec_delete = {.retry = RETRY_SETTLE,
 
 static void send_to(struct conn *c, struct op *op, int step, const char *command)
 {
-    struct buf *b = conn_begin(c, op, step, WANT_NONE);
+    struct buf *b = conn_begin(c, op, step, step == STEP_MOVE ? WANT_EXPUNGE : WANT_NONE);
     buf_addf(b, "UID %s %u ", command, op->uid);
     conn_mailbox(c, b, op->dest);
     conn_end(c);
@@ -202,7 +225,7 @@ static void move_by_copy(struct conn *c, struct op *op)
 
 static void move_begin(struct conn *c, struct op *op)
 {
-    op->count = 0;
+    disown(c, op);
     op->new_uid = 0;
     op->saw = 0;
     op->by_copy = false;
@@ -231,7 +254,7 @@ static void move_seen(struct conn *c, struct op *op)
     if (!found(op) && exec_once_more(op)) {
         look(c, op, STEP_LOOK_BEFORE);
     } else if (!found(op)) {
-        conn_finish(c, op, -ENOENT);
+        finish(c, op, -ENOENT);
     } else if (op->by_copy) {
         copy_send(c, op);
     } else {
@@ -244,6 +267,8 @@ static void move_seen(struct conn *c, struct op *op)
  * answer was lost with the rest. */
 static void move_start(struct conn *c, struct op *op)
 {
+    disown(c, op); /* of a lost connection */
+    op->unsure |= op->resumed && op->phase == PHASE_MOVE;
     if (op->resumed && op->phase == PHASE_COPY)
         arrival_note_message(c, op);
     if (op->resumed && op->phase != PHASE_BEGIN)
@@ -255,7 +280,7 @@ static void move_start(struct conn *c, struct op *op)
 static void moved(struct conn *c, struct op *op)
 {
     op->expunged = true;
-    conn_finish(c, op, 0);
+    finish(c, op, 0);
 }
 
 /* The COPY whose answer was lost was looked after in the mailbox it went to. */
@@ -293,7 +318,7 @@ static void move_settle(struct conn *c, struct op *op, bool there)
     case PHASE_MOVE:
         /* A server that was silent for so long may be at it still. */
         if (there && op->timed_out)
-            conn_finish(c, op, -ETIMEDOUT);
+            finish(c, op, -ETIMEDOUT);
         else if (there && exec_too_early(c, op))
             exec_later(c, op);
         else if (there)
@@ -305,7 +330,7 @@ static void move_settle(struct conn *c, struct op *op, bool there)
         if (there)
             copy_judge(c, op, arrival_look(c, op));
         else
-            conn_finish(c, op, -ENOENT);
+            finish(c, op, -ENOENT);
         return;
     default:
         if (there)
@@ -334,7 +359,7 @@ static void move_looked_after(struct conn *c, struct op *op)
     else if (found(op) && exec_once_more(op))
         move_begin(c, op);
     else
-        conn_finish(c, op, found(op) ? -EIO : -ENOENT);
+        finish(c, op, found(op) ? -EIO : -ENOENT);
 }
 
 /* The second MOVE is refused, after the answer to the first was lost: perhaps because the first was
@@ -343,6 +368,18 @@ static void move_doubted(struct conn *c, struct op *op, int err)
 {
     op->fail = err;
     look(c, op, STEP_LOOK_REFUSED);
+}
+
+static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond cond)
+{
+    if (cond == COND_NO && op->unsure) {
+        move_doubted(c, op, err);
+        return;
+    }
+    /* Should it be gone when this is asked again, then by another's hand. */
+    if (cond == COND_NO && op->count == 0 && !op->new_uid)
+        op->phase = PHASE_BEGIN;
+    finish(c, op, err);
 }
 
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -357,35 +394,33 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     switch (step) {
     case STEP_LOOK:
         if (err)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else
             move_settle(c, op, found(op));
         return;
     case STEP_LOOK_BEFORE:
         if (err)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else
             move_seen(c, op);
         return;
     case STEP_LOOK_AFTER:
         if (err)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else
             move_looked_after(c, op);
         return;
     case STEP_MOVE:
         if (r->cond == COND_BAD && op->count == 0 && !op->new_uid)
             move_by_copy(c, op); /* advertised and not understood */
-        else if (err && op->resumed && r->cond == COND_NO)
-            move_doubted(c, op, err);
         else if (err)
-            conn_finish(c, op, err);
+            move_refused(c, op, err, r->cond);
         else
             move_confirm(c, op);
         return;
     case STEP_LOOK_REFUSED:
         if (err || found(op))
-            conn_finish(c, op, op->fail);
+            finish(c, op, op->fail);
         else
             moved(c, op);
         return;
@@ -393,7 +428,7 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
         if (r->cond == COND_NO)
             op->phase = PHASE_BEGIN; /* nothing was copied */
         if (err)
-            conn_finish(c, op, err);
+            finish(c, op, err);
         else
             delete_begin(c, op); /* it was seen, and the COPY of it said OK */
         return;
@@ -449,16 +484,39 @@ const struct op_class exec_copy = {.retry = RETRY_SETTLE,
                                    .start = copy_start,
                                    .answered = copy_answered};
 
-static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
+static void store_send(struct conn *c, struct op *op)
 {
-    (void)step;
-    conn_finish(c, op, outcome_errno(r));
+    op->saw = 0;
+    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u %s", op->uid, op->text);
+    conn_end(c);
 }
 
 static void store_start(struct conn *c, struct op *op)
 {
-    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u %s", op->uid, op->text);
+    op->again = false; /* this connection has not been asked */
+    store_send(c, op);
+}
+
+/* STORE of a UID that is gone, or of which this connection has not heard yet, says OK and does
+ * nothing; a row with the flags is what proves it. But Dovecot, for one, sends none when nothing
+ * was to be changed. So behind the second STORE it is asked whether the message is there at all: by
+ * FETCH, whose answer says whom it is for, so that several of these may be under way at once. */
+static void store_again(struct conn *c, struct op *op)
+{
+    store_send(c, op);
+    buf_addf(conn_begin(c, op, STEP_ROW, WANT_NONE), "UID FETCH %u (UID)", op->uid);
     conn_end(c);
+}
+
+static void store_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (step == STEP_ROW)
+        conn_finish(c, op, err ? err : op->saw & OP_SAW_MESSAGE ? 0 : -ENOENT);
+    else if (err || op->saw & OP_SAW_FLAGS)
+        conn_finish(c, op, err);
+    else if (exec_once_more(op))
+        store_again(c, op); /* else the FETCH is on its way */
 }
 
 /* Setting the same flags twice is setting them once. */
@@ -466,4 +524,4 @@ const struct op_class exec_store = {.retry = RETRY_REPEAT,
                                     .select = true,
                                     .write = true,
                                     .start = store_start,
-                                    .answered = plain_answered};
+                                    .answered = store_answered};

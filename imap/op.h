@@ -130,6 +130,8 @@ struct op {
     uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
                           box.changes as of the answer */
     bool by_copy;      /* OP_MOVE: by COPY and deletion */
+    bool unsure;       /* OP_MOVE: the answer to one was lost, so it may be done at any time */
+    bool own;          /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
     bool apart;        /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival;
     unsigned saw; /* OP_SAW_... bits */
@@ -141,9 +143,10 @@ enum {
     OP_SAW_DEST = 2,      /* LIST had op->dest */
     OP_SAW_BELOW = 4,     /* LIST had something below op->mailbox */
     OP_SAW_LEVEL = 16,    /* LIST had op->mailbox, as a level that holds no messages */
-    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved */
+    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved; a row named it */
     OP_SAW_COUNT = 8,     /* STATUS had MESSAGES */
     OP_SAW_VANISHED = 64, /* VANISHED named the message */
+    OP_SAW_FLAGS = 128,   /* a row told the message's flags */
 };
 
 /* Copies `mailbox` (NULL allowed). */

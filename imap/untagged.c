@@ -167,6 +167,22 @@ static int on_exists(struct conn *c, const struct response *r)
     return 0;
 }
 
+/* Is it what an operation has asked for? Only one, and only once everything sent before was
+ * answered: what comes earlier is others' doing. */
+static bool own_expunge(const struct conn *c)
+{
+    const struct cmd *cmd = c->cmds;
+    while (cmd && !(cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)))
+        cmd = cmd->next;
+    if (!cmd)
+        return false;
+    cmd->op->count++;
+    if (cmd != c->cmds || cmd->want != WANT_EXPUNGE || cmd->op->own)
+        return false;
+    cmd->op->own = true;
+    return true;
+}
+
 /* Which message it was is said by number only, and numbers are not kept: whoever asked for an
  * expunge knows, and otherwise the cache asks which UIDs are left. */
 static int on_expunge(struct conn *c, const struct response *r)
@@ -177,13 +193,8 @@ static int on_expunge(struct conn *c, const struct response *r)
     if (c->box.state.exists > 0)
         c->box.state.exists--;
     c->box.changes++;
-    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
-        if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
-            if (cmd->op->count++ == 0)
-                return 0;
-            break; /* more than it asked for: others are at work, too */
-        }
-    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+    if (!own_expunge(c))
+        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
     return 0;
 }
 
@@ -238,6 +249,18 @@ static bool deliver_header(struct conn *c, const struct fetch_row *row)
     return false;
 }
 
+/* A STORE's row is what proves it; each belongs to the oldest one that is not answered. */
+static void note_stored(const struct conn *c, const struct fetch_row *row)
+{
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        struct op *op = cmd->op;
+        if (!op || op->kind != OP_STORE || op->uid != row->uid)
+            continue;
+        op->saw |= OP_SAW_MESSAGE | (row->has & FETCH_FLAGS ? OP_SAW_FLAGS : 0);
+        return;
+    }
+}
+
 static int on_fetch(struct conn *c, const struct response *r)
 {
     struct fetch_row row;
@@ -253,6 +276,7 @@ static int on_fetch(struct conn *c, const struct response *r)
             pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
         return 0;
     }
+    note_stored(c, &row);
     if (noting)
         arrival_message_row(noting, &row);
     if (row.has & FETCH_BODY && !c->flow.passed)

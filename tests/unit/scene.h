@@ -18,6 +18,7 @@ struct want {
     uint64_t off;
     uint32_t len;
     uint32_t uidvalidity;
+    uint64_t modseq; /* OP_CHECK: known under UIDVALIDITY 7 */
     char delim;
     bool mark_seen;
     bool refresh;
@@ -36,6 +37,7 @@ struct want {
     const char *left;  /* OP_BODIES: what did not come */
     const char *found; /* of a search */
     const char *list;  /* of on_list */
+    bool resynced;     /* OP_CHECK */
 };
 
 struct scene {
@@ -186,6 +188,8 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->uid = w->uid ? w->uid : 5;
     op->off = w->off;
     op->len = w->len;
+    op->modseq = w->modseq;
+    op->modseq_validity = w->modseq ? 7 : 0;
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
     op->refresh = w->refresh;
@@ -248,6 +252,8 @@ static inline void check(const char *name, const struct want *w, struct result *
         fail_msg("%s: error %d instead of %d", name, -op->err, w->err);
     if (op->new_uid != w->new_uid || op->expunged != w->expunged)
         fail_msg("%s: new UID %u, expunged %d", name, op->new_uid, op->expunged);
+    if (op->state.resynced != w->resynced)
+        fail_msg("%s: resynced %d", name, op->state.resynced);
     check_bytes(name, w, r);
     check_left(name, w, op);
     if (w->found && strcmp(buf_str(&found), w->found) != 0)

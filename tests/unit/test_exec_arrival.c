@@ -67,6 +67,8 @@ static const struct scene copies[] = {
      .steps = {IN, OPEN("EXAMINE", "A"), NOTED, COPY_IT, "S $T BAD no", QUIT}},
 };
 
+#define SILENT IN, OPEN("EXAMINE", "A"), NOTED, COPY_IT, "EOF", "NEW", IN
+
 static const struct scene copies_cut[] = {
     {"at EXAMINE",
      {COPY(.new_uid = 50)},
@@ -175,8 +177,17 @@ static const struct scene copies_cut[] = {
     {"no answer in time: it is looked for all the same",
      {COPY(.new_uid = 50)},
      .timeout = 1000,
-     .steps = {IN, OPEN("EXAMINE", "A"), NOTED, COPY_IT, "EOF", "NEW", IN, OPEN("EXAMINE", "A"),
-               SEEN, ARRIVED, LEAVE, QUIT}},
+     .steps = {SILENT, OPEN("EXAMINE", "A"), SEEN, ARRIVED, LEAVE, QUIT}},
+    {"no answer in time, and it did not arrive: the server may be at it still",
+     {COPY(.err = ETIMEDOUT)},
+     .timeout = 1000,
+     .steps = {SILENT, OPEN("EXAMINE", "A"), SEEN, NO_ARRIVAL, LEAVE, QUIT}},
+    {"no answer in time, and it had not arrived yet",
+     {COPY(.new_uid = 50)},
+     .timeout = 3000,
+     .settle = 1500,
+     .steps = {SILENT, OPEN("EXAMINE", "A"), SEEN, NO_ARRIVAL, LEAVE, OPEN("EXAMINE", "A"), SEEN,
+               ARRIVED, LEAVE, QUIT}},
 };
 
 /* ---- COPY as the first half of a move ---- */
@@ -204,6 +215,11 @@ static const struct scene moves_cut[] = {
      {MOVE(.err = EIO)},
      .steps = {MOVE_LOST, NO_ARRIVAL, OPEN("SELECT", "A"), SEEN, COPY_IT, AGAIN, IN,
                OPEN("SELECT", "A"), SEEN, NO_ARRIVAL, LEAVE, QUIT}},
+    {"no answer in time, and it did not: nothing is copied again, nothing is deleted",
+     {MOVE(.err = ETIMEDOUT)},
+     .timeout = 1000,
+     .steps = {IN, OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "EOF", "NEW", IN, OPEN("SELECT", "A"),
+               SEEN, NO_ARRIVAL, LEAVE, QUIT}},
     {"it arrived, and the connection is lost once more",
      {MOVE(.new_uid = 50, .expunged = true)},
      .steps = {MOVE_LOST, ARRIVED, "C SELECT \"A\"", AGAIN, IN, OPEN("SELECT", "A"), SEEN, DELETED,
@@ -319,10 +335,10 @@ static const struct scene appends_slow[] = {
      .timeout = 1000,
      .steps = {IN, WINDOW, APPEND_IT("2000049"), "S + go on", "K 2000049 150", "L ", STORED, QUIT}},
     {"a line on which nothing moves is",
-     {APPEND(.err = EDQUOT, .append_more = 2000000)},
+     {APPEND(.err = ETIMEDOUT, .append_more = 2000000)},
      .timeout = 1000,
      .steps = {IN, WINDOW, APPEND_IT("2000049"), "S + go on", "K 200000 10", "HOLD", IN, NO_ARRIVAL,
-               LEAVE, APPEND_IT("2000049"), "S $T NO [OVERQUOTA] no", QUIT}},
+               LEAVE, QUIT}},
 };
 
 static const struct scene appends_cut[] = {
@@ -374,6 +390,14 @@ static const struct scene appends_cut[] = {
      {APPEND(.new_uid = 50)},
      .timeout = 1000,
      .steps = {PLUS, WINDOW, AT_ONCE, "EOF", "NEW", PLUS, B_SINCE(50, 49), LEAVE, QUIT}},
+    {"no answer in time, and it did not",
+     {APPEND(.err = ETIMEDOUT)},
+     .timeout = 1000,
+     .steps = {PLUS, WINDOW, AT_ONCE, "EOF", "NEW", PLUS, NO_ARRIVAL, LEAVE, QUIT}},
+    {"no plus in time: not a byte of it was sent",
+     {APPEND(.new_uid = 50)},
+     .timeout = 1000,
+     .steps = {IN, WINDOW, APPEND_IT("49"), "EOF", "NEW", IN, ANNOUNCED, STORED, QUIT}},
 };
 
 /* ---- the Message-ID ---- */

@@ -190,6 +190,8 @@ static const struct scene sets[] = {
 #define ENABLES    HELLO("ENABLE QRESYNC NOTIFY"), "C ENABLE QRESYNC"
 #define SEARCH     OPEN("EXAMINE", "A"), "C UID SEARCH ALL"
 #define SEARCH_ALL .kind = OP_SEARCH, .text = "ALL", .found = "3"
+/* What proves a STORE. */
+#define FLAGS_OF_5 "S * 3 FETCH (UID 5 FLAGS ())"
 
 static const struct scene others[] = {
     {"silence",
@@ -243,8 +245,9 @@ static const struct scene others[] = {
                "S $T OK", QUIT}},
     {"LIST RETURN advertised and refused",
      {{.kind = OP_LIST, .list = "INBOX/ "}},
-     .steps = {HELLO("LIST-EXTENDED SPECIAL-USE"), "C LIST \"\" \"*\" RETURN (SPECIAL-USE CHILDREN)",
-               "S $T BAD what", "C LIST \"\" \"*\"", "S * LIST () \"/\" INBOX", "S $T OK", QUIT}},
+     .steps = {HELLO("LIST-EXTENDED SPECIAL-USE"),
+               "C LIST \"\" \"*\" RETURN (SPECIAL-USE CHILDREN)", "S $T BAD what",
+               "C LIST \"\" \"*\"", "S * LIST () \"/\" INBOX", "S $T OK", QUIT}},
     {"flags come unasked",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}},
      .events = "A/7 row 5 \\Seen; A/7 change 4; A/7 change 1; A/7 change 2; ",
@@ -253,23 +256,23 @@ static const struct scene others[] = {
                "S * 10 EXISTS", "S * 4 EXPUNGE", "S * 9 EXISTS", "S $T OK", QUIT}},
     {"messages vanish",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}},
-     .events = "A/7 vanished 3; A/7 vanished 5:7,9; A/7 change 2; ",
+     .events = "A/7 row 5 ; A/7 vanished 3; A/7 vanished 5:7,9; A/7 change 2; ",
      .steps = {HELLO("ENABLE"), "C SELECT \"A\"", "S * VANISHED 2", "S * 9 EXISTS",
                "S * OK [UIDVALIDITY 7] x", "S $T OK [READ-WRITE] open",
-               "C UID STORE 5 +FLAGS (\\Seen)", "S * VANISHED 3", "S * VANISHED 9,5:7",
+               "C UID STORE 5 +FLAGS (\\Seen)", FLAGS_OF_5, "S * VANISHED 3", "S * VANISHED 9,5:7",
                "S * VANISHED (EARLIER) 41,43:116", "S * VANISHED 1:4294967295", "S $T OK", QUIT}},
     {"what vanishes cannot be understood",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}},
      .events = "A/7 change 2; A/7 change 2; A/7 change 2; A/7 change 2; A/7 change 2; "
-               "A/7 change 2; ", /* not those from earlier: nobody asked */
+               "A/7 change 2; A/7 row 5 ; ", /* not those from earlier: nobody asked */
      .steps = {HELLO("ENABLE"), OPEN("SELECT", "A"), "C UID STORE 5 +FLAGS (\\Seen)",
                "S * VANISHED", "S * VANISHED (EARLIER)", "S * VANISHED 0", "S * VANISHED 1,,2",
                "S * VANISHED *", "S * VANISHED 4294967296", "S * VANISHED (EARLIER) (5)",
-               "S * VANISHED \"5\"", "S $T OK", QUIT}},
+               "S * VANISHED \"5\"", FLAGS_OF_5, "S $T OK", QUIT}},
     {"the number of messages after something vanished", /* is never below none */
      {{.kind = OP_STORE, .text = "+FLAGS (a)"}, {.kind = OP_CHECK}},
-     .events = "A/7 vanished 1:9; A/7 change 2; A/7 change 1; ",
-     .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 +FLAGS (a)", "C NOOP",
+     .events = "A/7 row 5 ; A/7 vanished 1:9; A/7 change 2; A/7 change 1; ",
+     .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 +FLAGS (a)", "C NOOP", FLAGS_OF_5,
                "S * VANISHED 1:9", "S * VANISHED 10", "S * 1 EXISTS", "S A3 OK", "S A4 OK", QUIT}},
     {"ENABLE, and no wait for its answer",
      {{.kind = OP_SEARCH, .text = "ALL", .found = "3"}},
@@ -354,19 +357,60 @@ static const struct scene others[] = {
     {"one pass for two",
      {{.kind = OP_STORE, .text = "FLAGS ()"}, {.kind = OP_STORE, .text = "FLAGS (a)"}},
      .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 FLAGS ()", "C UID STORE 5 FLAGS (a)",
-               "S A3 OK", "S A4 OK", QUIT}},
+               FLAGS_OF_5, "S A3 OK", FLAGS_OF_5, "S A4 OK", QUIT}},
     {"in the same order after a loss",
      {{.kind = OP_STORE, .text = "+FLAGS (\\Seen)"}, {.kind = OP_STORE, .text = "-FLAGS (\\Seen)"}},
      .steps = {HELLO(""), OPEN("SELECT", "A"), "C UID STORE 5 +FLAGS (\\Seen)",
                "C UID STORE 5 -FLAGS (\\Seen)", AGAIN, HELLO(""), OPEN("SELECT", "A"),
-               "C UID STORE 5 +FLAGS (\\Seen)", "S $T OK", "C UID STORE 5 -FLAGS (\\Seen)",
-               "S $T OK", QUIT}},
+               "C UID STORE 5 +FLAGS (\\Seen)", FLAGS_OF_5, "S $T OK",
+               "C UID STORE 5 -FLAGS (\\Seen)", FLAGS_OF_5, "S $T OK", QUIT}},
     {"quota, not known here", {{.kind = OP_QUOTA}}, .steps = {HELLO(""), QUIT}},
+};
+
+/* ---- what has changed since ---- */
+
+#define RESYNC HELLO("ENABLE QRESYNC"), "C ENABLE QRESYNC", "S * ENABLED QRESYNC", "S $T OK"
+#define SINCE  "C SELECT \"A\" (QRESYNC (7 700))"
+#define TOLD                                                                                       \
+    "S * 9 EXISTS", "S * OK [UIDVALIDITY 7] x", "S * OK [HIGHESTMODSEQ 702] x",                    \
+        "S * VANISHED (EARLIER) 3", FLAGS_OF_5, "S $T OK [READ-WRITE] open"
+#define CHECK(...)                                                                                 \
+    {                                                                                              \
+        .kind = OP_CHECK, __VA_ARGS__                                                              \
+    }
+
+/* Once this is done, ENABLE has been answered. */
+#define FIRST                                                                                      \
+    {                                                                                              \
+        .kind = OP_CREATE, .mailbox = "C"                                                          \
+    }
+#define CREATED "C CREATE \"C\"", "S $T OK", "C SUBSCRIBE \"C\"", "S $T OK", "GO"
+
+static const struct scene changes[] = {
+    {"the first mailbox",
+     {FIRST, CHECK(.modseq = 700, .resynced = true, .late = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {RESYNC, CREATED, SINCE, TOLD, QUIT}},
+    {"another one was open",
+     {CHECK(.mailbox = "B"), CHECK(.modseq = 700, .resynced = true, .late = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {RESYNC, OPEN("SELECT", "B"), "GO", SINCE, "S * 4 FETCH (UID 8 FLAGS ())",
+               "S * OK [CLOSED] x", TOLD, QUIT}},
+    {"another one was open, and nothing says where what is said of it ends",
+     {CHECK(.mailbox = "B"), CHECK(.modseq = 700, .late = true)},
+     .events = "",
+     .steps = {RESYNC, OPEN("SELECT", "B"), "GO", SINCE, TOLD, QUIT}},
+    {"another life of the mailbox",
+     {FIRST, CHECK(.modseq = 700, .late = true)},
+     .events = "",
+     .steps = {RESYNC, CREATED, SINCE, "S * OK [UIDVALIDITY 8] x", "S * VANISHED (EARLIER) 3",
+               "S $T OK", QUIT}},
 };
 
 TEST(bodies)
 TEST(sets)
 TEST(others)
+TEST(changes)
 
 int main(void)
 {
@@ -374,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests_name("exec_read", tests, NULL, NULL);
 }

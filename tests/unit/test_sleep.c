@@ -8,6 +8,7 @@
 #include "tests/unit/scene.h"
 
 #define FLAG_IT "C UID STORE 5 +FLAGS (\\Seen)"
+#define FLAGGED "S * 3 FETCH (UID 5 FLAGS (\\Seen))", "S $T OK"
 
 /* Two operations, and a sleep of `ms` between them. */
 static void play_sleep(const char *name, int64_t ms, const char *const *steps)
@@ -48,16 +49,16 @@ static void play_sleep(const char *name, int64_t ms, const char *const *steps)
 static void test_long(void **state)
 {
     static const char *const steps[] = {
-        HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T OK", "EOF", "NEW",
-        HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T OK", QUIT};
+        HELLO(""), OPEN("SELECT", "A"), FLAG_IT, FLAGGED, "EOF", "NEW",
+        HELLO(""), OPEN("SELECT", "A"), FLAG_IT, FLAGGED, QUIT};
     (void)state;
     play_sleep("a long sleep", 6000, steps);
 }
 
 static void test_short(void **state)
 {
-    static const char *const steps[] = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S $T OK",
-                                        FLAG_IT,   "S $T OK",           QUIT};
+    static const char *const steps[] = {
+        HELLO(""), OPEN("SELECT", "A"), FLAG_IT, FLAGGED, FLAG_IT, FLAGGED, QUIT};
     (void)state;
     play_sleep("a short sleep", 4000, steps);
 }
