@@ -521,7 +521,7 @@ bool pool_finished(struct pool *p, struct conn *c)
 
 bool pool_may_ask(const struct pool *p, enum pool_extra what)
 {
-    return !p->hangs_up[what];
+    return p->answers[what] || !p->hangs_up[what];
 }
 
 void pool_answers(struct pool *p, enum pool_extra what)

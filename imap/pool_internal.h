@@ -52,8 +52,8 @@ bool pool_finished(struct pool *p, struct conn *c);
 /* What some servers hang up on when they are asked it. */
 enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRAS };
 
-/* May it be asked? Not any more after a server hung up on it, unless it has answered it before:
- * then it was the line that failed. */
+/* May it be asked? Not any more after a server hung up on it, unless it has answered it, on
+ * whichever connection: then it was the line that failed. */
 bool pool_may_ask(const struct pool *p, enum pool_extra what);
 void pool_answers(struct pool *p, enum pool_extra what);
 
