@@ -50,8 +50,9 @@ static bool found(const struct op *op)
 
 /* ---- expunging ---- */
 
-/* Before a command that expunges, and where it turned out to have expunged nothing: an EXPUNGE that
- * was taken for its own was another's. */
+/* Nothing was expunged, or that cannot be said: an EXPUNGE that was taken for its own was
+ * another's.
+ */
 static void disown(struct conn *c, struct op *op)
 {
     if (op->own)

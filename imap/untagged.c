@@ -54,8 +54,8 @@ static int on_list(struct conn *c, const struct response *r)
     const struct arg *name = delim ? delim->next : NULL;
     bool gone = attrs && attrs->type == ARG_LIST && has_attr(attrs->child, "\\NonExistent") &&
                 !has_attr(attrs->child, "\\HasChildren");
-    /* Unasked (NOTIFY): something has changed. What comes in the middle of a whole LIST is as good as
-     * a part of it. */
+    /* Unasked (NOTIFY): something has changed. What comes in the middle of a whole LIST is as good
+     * as a part of it. */
     if (c->notified && (!op || (gone && op->kind != OP_LIST)))
         pool_folders(c->pool);
     if (!op || !name || attrs->type != ARG_LIST || name->type == ARG_LIST)
@@ -167,19 +167,24 @@ static int on_exists(struct conn *c, const struct response *r)
     return 0;
 }
 
-/* Is it what an operation has asked for? Only one, and only once everything sent before was
- * answered: what comes earlier is others' doing. */
+/* Is it what an operation has asked for? The first one is taken for that: also before the STORE in
+ * front of the EXPUNGE is answered, for Dovecot, sent both in one go, answers them together. Of
+ * two, one is another's; and if in the end nothing was expunged, the first was, too. */
 static bool own_expunge(const struct conn *c)
 {
-    const struct cmd *cmd = c->cmds;
-    while (cmd && !(cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)))
-        cmd = cmd->next;
-    if (!cmd)
+    struct op *op = NULL;
+    bool asked = false;
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE)) {
+            op = cmd->op; /* there is only one */
+            asked |= cmd->want == WANT_EXPUNGE;
+        }
+    if (!op)
         return false;
-    cmd->op->count++;
-    if (cmd != c->cmds || cmd->want != WANT_EXPUNGE || cmd->op->own)
+    op->count++;
+    if (!asked || op->own)
         return false;
-    cmd->op->own = true;
+    op->own = true;
     return true;
 }
 
