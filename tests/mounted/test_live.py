@@ -622,6 +622,8 @@ def test_done_goes_with_the_next_command(live, make_proxy, make_mount):
     account.fill('Other', [])
     proxy = make_proxy(account.server, record=True)
     mail = live.mail = make_mount(account, tls='no', port=proxy.port)
+    # Nothing is looked at again on another connection while this one tells of changes.
+    assert wait_until(lambda: mail.names() and idles(mail), SOON)
     paths = {uid: mail.message('INBOX', uid) for uid in range(1, 6)}
     for path in paths.values():
         os.stat(path)
