@@ -194,6 +194,20 @@ def test_refused_expunge_after_copy(mount_mini):
     assert mail.names() == []
 
 
+def test_flags_of_what_was_just_moved(account, mount):
+    """A connection that has not heard of the message yet says OK and sets nothing."""
+    account.fill('INBOX', messages.messages(20))
+    account.fill('Archive', messages.messages(3, first=50))
+    mail = mount('names=uid')
+    for folder in ('INBOX', 'Archive', 'INBOX'):
+        for name in mail.names(folder):
+            os.stat(mail / folder / name)
+    for uid in range(1, 21):
+        os.rename(mail / f'INBOX/{uid}.eml', mail / f'Archive/moved {uid}')
+        os.setxattr(mail / f'Archive/moved {uid}', 'user.imap.flags', b'+\\Flagged')
+    assert [account.flags('Archive', uid) >= {'\\Flagged'} for uid in range(4, 24)] == [True] * 20
+
+
 def test_move_to_a_level(account, mount):
     """What holds only other folders becomes a mailbox when a message is moved there."""
     account.fill('INBOX', messages.messages(2))
