@@ -484,7 +484,7 @@ def test_unmount_behind_a_walk_that_stopped(walked):
     finally:
         cat.kill()
         cat.wait(20 * SLOW)
-    assert ahead(mail, 'in flight') > 1 << 20
+    assert ahead(mail, 'in flight') > 1 << 18  # some of it came meanwhile
     assert mail.unmount() == 0
     assert mount_entry(mail.path) is None
 
