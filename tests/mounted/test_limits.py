@@ -88,7 +88,8 @@ def test_the_password_is_changed(mini, mount_mini):
         with refused(errno.EACCES):
             os.mkdir(mail / f'New{number}')
     assert time.monotonic() - began < 5 + 10 * SLOW
-    assert logins(mini) == before + 1
+    tried = logins(mini)
+    assert before < tried <= before + 3  # those that were being made already, side by side
     shown = re.fullmatch(r'login refused: (.*); next attempt in (\d+) s', server_line(mail))
     assert shown and 'wrong user or password' in shown.group(1), status(mail)
     assert 40 <= int(shown.group(2)) <= 70
@@ -96,7 +97,7 @@ def test_the_password_is_changed(mini, mount_mini):
     mini.users['alice'] = 'wonderland'
     with refused(errno.EACCES):
         os.mkdir(mail / 'New')
-    assert logins(mini) == before + 1
+    assert logins(mini) == tried
 
 
 def test_the_password_is_changed_while_a_connection_lives(mini, mount_mini):
