@@ -158,7 +158,7 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
         if (before & MSG_NAMED && !is_new)
             folder_event(a, f, m, EVENT_NEW); /* rescued from deletion */
     }
-    if (was_visible && msg_visible(m) && before & MSG_NAMED &&
+    if (was_visible && msg_visible(m) && before & MSG_NAMED && !is_new &&
         (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
         folder_event(a, f, m, EVENT_FLAGS);
     if (msg_visible(m) && f->own_deleted.n)
