@@ -42,6 +42,15 @@ void conn_deselect(struct conn *c, const char *mailbox, char delim)
         conn_leave_box(c);
 }
 
+/* May the server be asked to tell what has changed since? Also while the ENABLE in front of it is
+ * in flight: a reconnect is followed by looks at once, and it is then that much may have changed.
+ */
+static bool may_resync(const struct conn *c, const struct op *op)
+{
+    return (c->qresync || c->enable_tag) && !c->no_resync && pool_may_ask(c->pool, EXTRA_RESYNC) &&
+           op->kind == OP_CHECK && op->modseq && op->modseq_validity;
+}
+
 void conn_select(struct conn *c, struct op *op, bool write)
 {
     bool closing = c->box.name;
@@ -53,7 +62,7 @@ void conn_select(struct conn *c, struct op *op, bool write)
     struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
     buf_adds(b, write ? "SELECT " : "EXAMINE ");
     conn_mailbox(c, b, op->mailbox);
-    if (c->qresync && op->kind == OP_CHECK && op->modseq && op->modseq_validity) {
+    if (may_resync(c, op)) {
         c->box.resync = op->modseq_validity;
         buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", op->modseq_validity, op->modseq);
     } else if (caps_has(&c->caps, CAP_CONDSTORE)) {
@@ -74,19 +83,37 @@ bool box_other_validity(const struct conn *c, const struct op *op)
            op->uidvalidity != c->box.state.uidvalidity;
 }
 
+/* Was the question of what had changed what the server would not take? NO says that only where the
+ * ENABLE in front of it did not work either; else it is about the mailbox. */
+static bool resync_refused(struct conn *c, const struct response *r)
+{
+    if (!c->box.resync || !(r->cond == COND_BAD || (r->cond == COND_NO && !c->qresync)))
+        return false;
+    c->no_resync = true;
+    pool_hangs_up(c->pool, EXTRA_RESYNC);
+    return true;
+}
+
 void box_selected(struct conn *c, struct op *op, const struct response *r)
 {
     c->selecting = NULL;
     int err = outcome_errno(r);
     if (err) {
+        bool again = resync_refused(c, r), write = c->box.write;
         conn_forget_box(c);
-        conn_finish(c, op, err);
+        if (again)
+            conn_select(c, op, write);
+        else
+            conn_finish(c, op, err);
         return;
     }
+    if (c->box.resync)
+        pool_answers(c->pool, EXTRA_RESYNC);
     c->box.ready = c->box.fresh = c->box.just_selected = true;
-    /* Without [CLOSED] nothing that was told is believed to be about this mailbox. */
+    /* Without [CLOSED] nothing that was told is believed to be about this mailbox; and a server
+     * that has not enabled it may take the question and tell nothing. */
     c->box.state.resynced =
-        c->box.resync && c->box.resync == c->box.state.uidvalidity && !c->box.closing;
+        c->qresync && c->box.resync && c->box.resync == c->box.state.uidvalidity && !c->box.closing;
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.write);
     if (box_other_validity(c, op)) {

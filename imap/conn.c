@@ -670,7 +670,7 @@ static void close_conn(struct conn *c, int err)
     if (c->enable_tag && err == -ECONNRESET)
         pool_hangs_up(c->pool, EXTRA_ENABLE);
     c->enable_tag = c->notify_tag = c->idle_tag = 0;
-    c->notified = c->idling = c->idle_asked = c->qresync = false;
+    c->notified = c->idling = c->idle_asked = c->qresync = c->no_resync = false;
     flow_drop(c);
     drop_literal(c);
     c->selecting = NULL;

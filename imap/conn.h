@@ -120,6 +120,7 @@ struct conn {
     unsigned notify_tag;   /* of the NOTIFY in flight; 0: none */
     bool notified;         /* NOTIFY (RFC 5465) is in force */
     bool qresync;          /* QRESYNC (RFC 7162) is */
+    bool no_resync;        /* a SELECT that asked what had changed was refused */
     unsigned idle_tag;     /* of the IDLE in flight; 0: none */
     bool idle_asked;       /* ... that the server has not accepted yet: nothing can be begun */
     bool idling;           /* ... that the server has accepted and we have not ended */

@@ -49,8 +49,8 @@ void pool_disconnected(struct pool *p, struct conn *c, int err);
 /* Is the pool closing, with nothing left for this connection that must be finished? */
 bool pool_finished(struct pool *p, struct conn *c);
 
-/* What some servers hang up on when they are asked it. */
-enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRAS };
+/* What some servers hang up on, or refuse, when they are asked it. */
+enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRA_RESYNC, EXTRAS };
 
 /* May it be asked? Not any more after a server hung up on it, unless it has answered it, on
  * whichever connection: then it was the line that failed. */

@@ -379,6 +379,9 @@ static const struct scene others[] = {
         .kind = OP_CHECK, __VA_ARGS__                                                              \
     }
 
+/* ENABLE has not been answered when the look begins, as behind a reconnect. */
+#define ENABLING HELLO("ENABLE QRESYNC"), "C ENABLE QRESYNC", SINCE
+
 /* Once this is done, ENABLE has been answered. */
 #define FIRST                                                                                      \
     {                                                                                              \
@@ -405,6 +408,33 @@ static const struct scene changes[] = {
      .events = "",
      .steps = {RESYNC, CREATED, SINCE, "S * OK [UIDVALIDITY 8] x", "S * VANISHED (EARLIER) 3",
                "S $T OK", QUIT}},
+    {"behind an ENABLE that is in flight",
+     {CHECK(.modseq = 700, .resynced = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {ENABLING, "S * ENABLED QRESYNC", "S A2 OK", TOLD, QUIT}},
+    {"... that is refused",
+     {CHECK(.modseq = 700)},
+     .events = "",
+     .steps = {ENABLING, "S A2 BAD what", "S A3 BAD what", OPEN("SELECT", "A"), QUIT}},
+    {"... and NO is the word for it",
+     {CHECK(.modseq = 700)},
+     .events = "",
+     .steps = {ENABLING, "S A2 NO no", "S A3 NO no", OPEN("SELECT", "A"), QUIT}},
+    {"... that enables nothing: what is told is not all",
+     {CHECK(.modseq = 700)},
+     .steps = {ENABLING, "S A2 OK", TOLD, QUIT}},
+    {"a mailbox that is not there is asked for once",
+     {FIRST, CHECK(.modseq = 700, .err = ENOENT, .late = true)},
+     .steps = {RESYNC, CREATED, SINCE, "S $T NO [NONEXISTENT] no such mailbox", QUIT}},
+    {"ENABLE works and SELECT does not: not asked again, on other connections neither",
+     {FIRST, CHECK(.modseq = 700, .late = true), CHECK(.modseq = 700, .late = true)},
+     .steps = {RESYNC, CREATED, SINCE, "S $T BAD what", OPEN("SELECT", "A"), "GO", "C NOOP", AGAIN,
+               RESYNC, OPEN("SELECT", "A"), QUIT}},
+    {"after a loss",
+     {CHECK(), CHECK(.modseq = 700, .resynced = true, .late = true)},
+     .events = "A/7 vanished 3; A/7 row 5 ; ",
+     .steps = {RESYNC, OPEN("SELECT", "A"), "GO", "C NOOP", AGAIN, HELLO("ENABLE QRESYNC"),
+               "C ENABLE QRESYNC", SINCE, "S * ENABLED QRESYNC", "S A6 OK", TOLD, QUIT}},
 };
 
 TEST(bodies)
