@@ -43,6 +43,7 @@ struct tls_config {
 struct stream {
     int fd;
     int stop;
+    bool tcp;
     pid_t child; /* of a tunnel, else 0 */
     SSL *ssl;
     bool read_wants_write; /* TLS may have to write before it can read, and the reverse */
@@ -298,6 +299,7 @@ int stream_connect(struct stream **out, const char *host, const char *port, int 
         return err;
     }
     *out = stream_new(fd, stop);
+    (*out)->tcp = true;
     return 0;
 }
 
@@ -443,9 +445,21 @@ void stream_count(struct stream *s, atomic_ullong *received, atomic_ullong *sent
     s->sent = sent;
 }
 
+/* What has come is acknowledged now. Courier, Cyrus and mailutils send an answer in two parts, and
+ * their sockets keep the second until the first is acknowledged (Nagle), which Linux puts off by
+ * 40 ms and more, in the hope of a command to send that with. Each command that is sent makes the
+ * kernel hope again. */
+static void acknowledge(const struct stream *s)
+{
+    int on = 1;
+    if (s->tcp)
+        setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 static ssize_t wire_read(struct stream *s, void *data, size_t len)
 {
     s->read_wants_write = false;
+    acknowledge(s);
     if (s->ssl) {
         ERR_clear_error();
         errno = 0;

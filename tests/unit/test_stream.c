@@ -1,4 +1,4 @@
-/* A stream that is compressed, against a peer that says back what it hears. */
+/* A stream: compressed, against a peer that says back what it hears; on the wire. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -189,6 +191,51 @@ static void test_local(void **state)
     close(stop);
 }
 
+/* Reads exactly what the peer has sent, which is one byte; whether the kernel then means to put off
+ * its acknowledgements in the hope of a command to send them with. */
+static bool delays_acks(struct stream *s)
+{
+    char byte;
+    int quick = 0;
+    socklen_t len = sizeof quick;
+    wait_for(s, false);
+    assert_int_equal(stream_read(s, &byte, 1), 1);
+    assert_int_equal(getsockopt(stream_fd(s), IPPROTO_TCP, TCP_QUICKACK, &quick, &len), 0);
+    return !quick;
+}
+
+/* A server whose socket collects what is small sends the second part of an answer once the first is
+ * acknowledged. After some commands and answers the kernel takes the connection for one on which an
+ * acknowledgement can wait for the next command, unless it is told otherwise before each read. */
+static void test_acks_at_once(void **state)
+{
+    (void)state;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    struct buf why = {0};
+    struct stream *s = NULL;
+    char port[8], byte = 'x';
+    int stop = eventfd(0, EFD_CLOEXEC);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(port, sizeof port, "%u", ntohs(a.sin_port));
+    assert_int_equal(stream_connect(&s, "127.0.0.1", port, stop, clock_ms() + PATIENCE, &why), 0);
+    int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(stream_write(s, &byte, 1), 1);
+        assert_int_equal(recv(peer, &byte, 1, 0), 1);
+        assert_int_equal(send(peer, &byte, 1, 0), 1);
+        assert_false(delays_acks(s));
+    }
+    stream_close(&s);
+    close(peer);
+    close(fd);
+    close(stop);
+    buf_free(&why);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_leftover),
         cmocka_unit_test(test_nothing_for_ever),
         cmocka_unit_test(test_local),
+        cmocka_unit_test(test_acks_at_once),
     };
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }
