@@ -57,9 +57,16 @@ static char *child_key(const struct folder *parent, const char *name)
     return buf_steal(&key);
 }
 
+/* INBOX is one mailbox in whatever case it is written, as the first level (RFC 3501 section 5.1).
+ */
+static bool is_inbox(const struct account *a, const struct folder *parent, const char *name)
+{
+    return parent == a->root && strcasecmp(name, "INBOX") == 0;
+}
+
 static struct folder *find_child(struct account *a, const struct folder *parent, const char *name)
 {
-    char *key = child_key(parent, name);
+    char *key = child_key(parent, is_inbox(a, parent, name) ? "INBOX" : name);
     struct folder *f;
     HASH_FIND(by_name, a->by_name, key, strlen(key), f);
     free(key);
@@ -78,12 +85,13 @@ static void set_name(struct account *a, struct folder *f, char *name)
     HASH_ADD_KEYPTR(by_name, a->by_name, f->key, strlen(f->key), f);
 }
 
-/* The last level of a wire name; INBOX at the top is INBOX however it is spelled. */
-static void show_name(const char *wire, char delim, bool top, struct buf *out)
+/* How the last level of a wire name is shown. */
+static void show_name(const struct account *a, const struct folder *parent, const char *wire,
+                      char delim, struct buf *out)
 {
     const char *last = delim ? strrchr(wire, delim) : NULL;
     last = last ? last + 1 : wire;
-    if (top && strcasecmp(last, "INBOX") == 0)
+    if (is_inbox(a, parent, last))
         buf_adds(out, "INBOX");
     else
         mboxname_show(last, strlen(last), false, out);
@@ -95,7 +103,7 @@ static struct folder *new_folder(struct account *a, struct folder *parent, const
     struct folder *f = mem_zalloc(sizeof *f);
     struct buf name = {0};
     if (parent) {
-        show_name(wire, delim, parent == a->root, &name);
+        show_name(a, parent, wire, delim, &name);
         size_t base = name.len;
         /* Two wire names that show alike: the later one is told apart by a number. */
         if (base > 230) /* room for it, and no character in half */
@@ -266,8 +274,8 @@ static struct folder *plant(struct account *a, const char *wire, char delim)
             continue;
         part[i] = '\0';
         struct folder *next = NULL;
-        if (f == a->root && strcasecmp(part, "INBOX") == 0)
-            next = find_child(a, f, "INBOX");
+        if (is_inbox(a, f, part))
+            next = find_child(a, f, part);
         if (!next)
             next = folder_by_wire(a, part);
         if (!next && a->nfolders < LIMIT_MAILBOXES)
@@ -577,10 +585,8 @@ struct folder *tree_path(struct account *a, const char *path)
 {
     struct folder *f = a->root;
     char *copy = mem_strdup(path), *save = NULL;
-    for (char *p = strtok_r(copy, "/", &save); p && f; p = strtok_r(NULL, "/", &save)) {
-        bool inbox = f == a->root && strcasecmp(p, "INBOX") == 0;
-        f = find_child(a, f, inbox ? "INBOX" : p);
-    }
+    for (char *p = strtok_r(copy, "/", &save); p && f; p = strtok_r(NULL, "/", &save))
+        f = find_child(a, f, p);
     free(copy);
     return f;
 }
@@ -650,7 +656,7 @@ void tree_rename(struct account *a, struct folder *f, struct folder *parent, con
     f->parent->version++;
     parent->version++;
     rename_wire(a, f, wire);
-    show_name(wire, f->delim, parent == a->root, &name);
+    show_name(a, parent, wire, f->delim, &name);
     f->parent = parent;
     set_name(a, f, buf_steal(&name));
     DL_INSERT_INORDER(parent->children, f, by_number);

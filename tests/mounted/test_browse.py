@@ -11,6 +11,7 @@ import pytest
 import messages
 from messages import message, raw
 from mini import MiniServer
+from mount import refused
 from server import Message, decode_utf7, quote
 
 FORBIDDEN = re.compile('[/\0-\x1f\x7f\\s\'"`$&|;<>()*?\\[\\]{}!#\\\\\u200e\u200f\u202a-\u202e'
@@ -277,6 +278,44 @@ def test_inbox_in_any_case(mount_mini):
     assert (mail / 'INBOX/1.eml').read_bytes() == message(1).data
 
 
+def test_inbox_is_one_folder_however_it_is_typed(mount_mini):
+    """RFC 3501 section 5.1. Only as the first level: below it "inbox" is a name like any other."""
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1).data)
+    mini.box('INBOX/Sub').add(message(2).data)
+    mini.box('Work').add(message(3).data)
+    mail = mount_mini(mini, 'names=uid')
+    for name in ('inbox', 'Inbox', 'INBOX', 'iNbOx'):
+        assert os.path.samefile(mail / name, mail / 'INBOX')
+        assert sorted(os.listdir(mail / name)) == ['1.eml', 'Sub']
+        assert (mail / name / '1.eml').read_bytes() == message(1).data
+        assert (mail / name / 'Sub/1.eml').read_bytes() == message(2).data
+        for refusal in (lambda: os.mkdir(mail / name), lambda: os.rename(mail / 'Work', mail / name)):
+            with refused(errno.EEXIST, errno.ENOTEMPTY):
+                refusal()
+        with refused(errno.EPERM):
+            os.rmdir(mail / name)
+    assert os.listdir(mail.path) == ['INBOX', 'Work'] or os.listdir(mail.path) == ['Work', 'INBOX']
+    os.rename(mail / 'Work/1.eml', mail / 'inbox/3.eml')
+    assert [m.data for m in mini.boxes['INBOX'].mails] == [message(1).data, message(3).data]
+    os.mkdir(mail / 'inbox/New')
+    os.mkdir(mail / 'Work/inbox')
+    for name in ('INBOX', 'Inbox'):
+        with refused(errno.ENOENT):
+            os.stat(mail / 'Work' / name)
+    assert set(mini.boxes) == {'INBOX', 'INBOX/Sub', 'INBOX/New', 'Work', 'Work/inbox'}
+
+
+def test_a_mailbox_below_the_root_of_the_mount_is_no_inbox(mount_mini):
+    mini = MiniServer()
+    mini.box('Work/inbox').add(message(1).data)
+    mail = mount_mini(mini, mailbox='/Work')
+    assert os.listdir(mail.path) == ['inbox']
+    with refused(errno.ENOENT):
+        os.stat(mail / 'INBOX')
+    assert (mail / 'inbox/1.eml').read_bytes() == message(1).data
+
+
 def test_noselect_is_a_directory_without_mail(mount_mini):
     mini = MiniServer()
     mini.box('Top', ['\\Noselect', '\\HasChildren'])
@@ -285,9 +324,8 @@ def test_noselect_is_a_directory_without_mail(mount_mini):
     mail = mount_mini(mini)
     assert mail.names('Top') == ['Sub']
     assert (mail / 'Top/Sub/1.eml').read_bytes() == message(1).data
-    with pytest.raises(OSError) as refused:
+    with refused(errno.ENOENT):
         (mail / 'Top/1.eml').read_bytes()
-    assert refused.value.errno == errno.ENOENT
 
 
 def test_many_folders(mount_mini):
