@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "fs/dir.h"
 #include "fs/fs.h"
@@ -53,6 +54,20 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         fuse_reply_attr(req, &st, attr_timeout(ino));
 }
 
+/* What access(2) and chdir(2) ask. The owner's bits are meant for whoever may come here at all;
+ * with allow_other the kernel goes by all of them itself and does not ask. */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct stat st;
+    int err = attr_now(fs, ino, &st);
+    if (!err && mask & W_OK && fs->opt->read_only)
+        err = -EROFS;
+    else if (!err && (unsigned)mask & ~(st.st_mode >> 6) & (R_OK | W_OK | X_OK))
+        err = -EACCES;
+    fuse_reply_err(req, -err);
+}
+
 /* The quota where the server tells one, in blocks of 1 KiB; else zeroes: unknown. */
 static void statfs_step(struct request *r)
 {
@@ -84,6 +99,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .forget = op_forget,
     .forget_multi = op_forget_multi,
     .getattr = op_getattr,
+    .access = op_access,
     .setattr = op_setattr,
     .mknod = op_mknod,
     .symlink = op_symlink,

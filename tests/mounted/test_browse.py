@@ -49,6 +49,31 @@ def test_stat_agrees_with_the_server(account, mount):
         assert info.st_uid == os.getuid()
 
 
+def access(path):
+    """What access(2) allows, as mode bits."""
+    return sum(bit for bit in (os.R_OK, os.W_OK, os.X_OK) if os.access(path, bit))
+
+
+@pytest.mark.parametrize('options', [(), ('ro',), ('allow_other',), ('allow_other', 'ro'),
+                                     ('umask=007',), ('umask=007', 'ro')], ids=','.join)
+def test_access_is_what_can_be_done(account, mount, sh, options):
+    """No message is a program, and nothing can be written to on a read-only mount."""
+    account.fill('INBOX', messages.messages(2))
+    mail = mount(*options)
+    write = 0 if 'ro' in options else os.W_OK
+    assert access(mail / 'INBOX') == access(mail.path) == os.R_OK | os.X_OK | write
+    for name in ('INBOX/1.eml', mail.message('INBOX', 1)):
+        assert access(mail / name) == os.R_OK | write
+    assert access(mail / '.imapfs') & ~os.W_OK == os.R_OK | os.X_OK
+    assert access(mail / '.imapfs/status') & ~os.W_OK == os.R_OK
+    assert sh('find . -type f -executable', mail.path).stdout == b''
+    assert sh('find . -type f -readable | wc -l', mail.path).stdout == b'2\n'
+    assert not access(mail / 'INBOX/3.eml')
+    if not write:
+        done = sh('touch -c INBOX/1.eml; mkdir new; test -w INBOX', mail.path, check=False)
+        assert done.returncode == 1 and done.stderr.count(b'Read-only file system') == 2
+
+
 def test_name_tells_date_sender_and_subject(account, mount):
     account.fill('INBOX', [Message(
         raw('Lunch on Friday'), datetime.datetime(2026, 11, 19, 9, 31, 58,
