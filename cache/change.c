@@ -454,7 +454,9 @@ static void on_removed(struct op *op)
     account_lock(a);
     struct folder *f = folder_by_id(a, c->folder);
     if (!op->err && f) {
+        struct folder *parent = f->parent;
         tree_remove(a, f);
+        folder_tell(a, parent);
         a->tree_changes++;
     } else {
         a->tree_at = 0;

@@ -49,11 +49,12 @@ struct folder {
     struct uidset own_deleted; /* flagged \Deleted by this mount, not expunged */
     uint64_t quota_used, quota_limit;
 
-    uint64_t version;   /* counts what appears in the folder and what vanishes, folders too */
-    uint64_t shown;     /* ... as of the last account_unchanged() */
-    uint64_t told;      /* ... as of the last folder_tell() */
-    time_t changed;     /* when that was */
-    bool loaded;        /* all messages were listed once */
+    uint64_t version; /* counts what appears in the folder and what vanishes, folders too */
+    uint64_t shown;   /* ... as of the last account_unchanged() */
+    uint64_t told;    /* ... as of the last folder_tell() */
+    time_t changed;   /* when that was */
+    bool met;         /* what is in it was known once: only from then on what is new is a change */
+    bool loaded;      /* all messages were listed once */
     uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
     uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
     bool load_gap;      /* a number was left out, so nothing more is certain before the end */
@@ -247,6 +248,9 @@ void folder_doubt(struct folder *f);
 
 /* Says upward that the folder has changed, if it has. */
 void folder_tell(struct account *a, struct folder *f);
+
+/* The same after all of it has become known: the first time that is no change. */
+void folder_meet(struct account *a, struct folder *f);
 
 /* Says upward what became of a message. */
 void folder_event(struct account *a, const struct folder *f, const struct msg *m,

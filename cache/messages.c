@@ -56,6 +56,14 @@ void folder_tell(struct account *a, struct folder *f)
     a->hooks.folder_changed(a->hooks.ctx, folder_id(a, f));
 }
 
+void folder_meet(struct account *a, struct folder *f)
+{
+    if (!f->met)
+        f->told = f->version;
+    f->met = true;
+    folder_tell(a, f);
+}
+
 static void add_path(const struct account *a, const struct folder *f, struct buf *out)
 {
     if (f == a->top || !f->parent)

@@ -73,7 +73,10 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
         hungry_remove(a, f);
     if (err && f->loaded && f->dirty)
         f->due_next = clock_ms() + RETRY_LATER;
-    folder_tell(a, f);
+    if (!err && !f->probing)
+        folder_meet(a, f);
+    else if (f->met)
+        folder_tell(a, f);
     watch_folder(a, f);
     return woken;
 }

@@ -204,6 +204,7 @@ struct folder *tree_insert(struct account *a, struct folder *parent, const char 
     if (!f)
         f = new_folder(a, parent, wire, delim);
     f->noselect = false;
+    folder_tell(a, f->parent);
     a->tree_changes++;
     return f;
 }
@@ -309,6 +310,7 @@ void tree_noselect(struct account *a, struct folder *f, bool noselect)
     folder_reset(a, f);
     if (f->shown) /* else nobody has looked into it */
         folder_tell(a, f);
+    f->met = false;
 }
 
 /* What a LIST leaves out is gone only if the next one leaves it out, too: Dovecot 2.3, while
@@ -381,6 +383,12 @@ static bool apply_listing(struct account *a, const struct listing *l)
     a->tree_at = l->began;
     mark_seen(a->root);
     bool ask = sweep(a, a->root);
+    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
+        if (f->met)
+            folder_tell(a, f);
+        else if (f->noselect) /* there are no messages to be met */
+            folder_meet(a, f);
+    }
     find_top(a);
     return ask;
 }
@@ -648,7 +656,7 @@ static void rename_wire(struct account *a, struct folder *f, const char *wire)
 void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire)
 {
     struct buf name = {0};
-    struct folder *other = folder_by_wire(a, wire);
+    struct folder *other = folder_by_wire(a, wire), *was = f->parent;
     if (other && other != f)
         tree_remove(a, other); /* what a LIST took it for */
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->name);
@@ -660,5 +668,7 @@ void tree_rename(struct account *a, struct folder *f, struct folder *parent, con
     f->parent = parent;
     set_name(a, f, buf_steal(&name));
     DL_INSERT_INORDER(parent->children, f, by_number);
+    folder_tell(a, was);
+    folder_tell(a, parent);
     a->tree_changes++;
 }

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import stat
+import time
 
 import pytest
 
@@ -12,7 +13,7 @@ import messages
 from messages import message, raw
 from mini import MiniServer
 from mount import refused
-from server import Message, decode_utf7, quote
+from server import Message, decode_utf7, quote, wait_until
 
 FORBIDDEN = re.compile('[/\0-\x1f\x7f\\s\'"`$&|;<>()*?\\[\\]{}!#\\\\\u200e\u200f\u202a-\u202e'
                        '\u2066-\u2069]')
@@ -179,6 +180,50 @@ def test_ls_find_and_globs(account, mount, sh):
               mail.path).stdout == b'1\n'
     assert sh('stat -c %s INBOX/2.eml', mail.path).stdout.decode().strip() == str(len(bodies[2]))
     assert sh('ls nowhere', mail.path, check=False).returncode == 2
+
+
+def times(path):
+    info = os.stat(path)
+    return info.st_mtime_ns, info.st_ctime_ns
+
+
+def a_second_after(path):
+    """Waits until a change would show in the times of the directory."""
+    assert wait_until(lambda: time.time() >= os.stat(path).st_ctime // 1 + 1, 5)
+
+
+@pytest.mark.tsan
+def test_listing_is_no_change(account, mount, sh, tmp_path):
+    """tar(1) says that a directory changed as it was read if its times are others then."""
+    account.fill('Archive', messages.messages(50))
+    account.fill('Archive/Sub', messages.messages(3))
+    mail = mount()
+    folders = [mail.path, mail / 'INBOX', mail / 'Archive', mail / 'Archive/Sub']
+    before = [times(folder) for folder in folders]
+    (mail / 'Archive/7.eml').stat()
+    a_second_after(mail / 'Archive')
+    for _ in range(2):
+        done = sh(f'tar cf {tmp_path}/a.tar .', mail.path)
+        assert done.stderr == b''
+        assert sh(f'tar tf {tmp_path}/a.tar | grep -c eml', tmp_path).stdout == b'53\n'
+        assert [times(folder) for folder in folders] == before
+    # What does change a folder shows at once, and then nothing more.
+    for folders, change in (
+            (['INBOX', 'Archive'], lambda: os.rename(mail / 'Archive/1.eml', mail / 'INBOX/x')),
+            (['Archive'], lambda: os.unlink(mail / 'Archive/2.eml')),
+            (['Archive/Sub'], lambda: os.mkdir(mail / 'Archive/Sub/New')),
+            (['Archive', 'Archive/Sub'],
+             lambda: os.rename(mail / 'Archive/Sub/New', mail / 'Archive/New')),
+            (['Archive'], lambda: os.rmdir(mail / 'Archive/New'))):
+        before = [times(mail / folder) for folder in folders]
+        for folder in folders:
+            a_second_after(mail / folder)
+        change()
+        now = [times(mail / folder) for folder in folders]
+        assert all(was < is_now for was, is_now in zip(before, now)), folders
+        a_second_after(mail / folders[0])
+        assert sh(f'tar cf {tmp_path}/a.tar .', mail.path).stderr == b''
+        assert [times(mail / folder) for folder in folders] == now, folders
 
 
 # ---- folders -------------------------------------------------------------------------------------
