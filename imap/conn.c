@@ -110,13 +110,7 @@ void conn_forget_cmds(struct conn *c)
 
 struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
 {
-    if (c->idling) {
-        conn_debug(c, ">", "DONE", 4);
-        buf_adds(&c->out, "DONE\r\n"); /* with what comes next, in one round trip */
-        c->idling = false;
-        pool_watching(c->pool, c);
-        c->last_progress = clock_ms();
-    }
+    idle_done(c);
     struct cmd *cmd = add_cmd(c, op, step, want);
     c->cmd_start = c->out.len;
     buf_addf(&c->out, "A%u ", cmd->tag);
@@ -246,13 +240,13 @@ void conn_start(struct conn *c, struct op *op)
 
 bool conn_busy(const struct conn *c)
 {
-    return c->ncmds > (c->idling ? 1u : 0u);
+    return c->ncmds > (c->idle == IDLE_ON ? 1u : 0u);
 }
 
 static void take_work(struct conn *c)
 {
     struct op *op;
-    while (!c->selecting && (!c->idle_tag || c->idling) && (op = pool_take(c->pool, c))) {
+    while (!c->selecting && c->idle != IDLE_ASKED && (op = pool_take(c->pool, c))) {
         const struct op_class *class = op_class(op);
         bool write = class->write || op->mark_seen;
         if (write && pool_config(c->pool)->read_only)
@@ -302,14 +296,6 @@ static void notify_answered(struct conn *c, const struct response *r)
     }
 }
 
-static void idle_answered(struct conn *c, const struct response *r)
-{
-    c->idle_tag = 0;
-    c->idling = c->idle_asked = false;
-    c->no_idle |= r->cond != COND_OK;
-    pool_watching(c->pool, c);
-}
-
 static int on_tagged(struct conn *c, const struct response *r)
 {
     struct arg number = {.type = ARG_ATOM};
@@ -334,7 +320,7 @@ static int on_tagged(struct conn *c, const struct response *r)
     if (tag == c->notify_tag)
         notify_answered(c, r);
     if (tag == c->idle_tag)
-        idle_answered(c, r);
+        idle_answered(c, r->cond == COND_OK);
     struct op *op = cmd->op;
     int step = cmd->step;
     untagged_code(c, op, r);
@@ -377,13 +363,8 @@ static int on_response(struct conn *c, char *data, size_t len)
         untagged_code(c, NULL, &r);
         return 0;
     }
-    if (r.kind == RESP_CONTINUE && c->idle_tag && !c->idling) {
-        c->idling = true;
-        c->idle_asked = false;
-        pool_watching(c->pool, c);
-        pool_idle_works(c->pool);
+    if (r.kind == RESP_CONTINUE && idle_accepted(c))
         return 0;
-    }
     if (r.kind == RESP_CONTINUE) {
         fill_reply(c, &r);
         c->reply.go_on = true;
@@ -555,44 +536,13 @@ static bool only_ops(const struct conn *c)
     return true;
 }
 
-/* ---- hearing of changes while there is nothing to do ---- */
-
-enum {
-    IDLE_AFTER = 250,      /* ms without work before IDLE: work often comes in bursts */
-    RENEW = 25 * 60 * 1000 /* ms: servers log out who is silent for 30 minutes (RFC 2177) */
-};
-
-static bool may_idle(struct conn *c)
-{
-    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && pool_may_idle(c->pool) && !c->idle_tag &&
-           c->box.ready && pool_should_idle(c->pool, c);
-}
-
-/* The deadline was reached while nothing was awaited. */
-static void on_quiet(struct conn *c)
-{
-    bool renew = clock_ms() >= c->quiet_since + RENEW;
-    if (may_idle(c)) {
-        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
-        conn_end(c);
-        c->idle_tag = c->tag;
-        c->idle_asked = true;
-        pool_watching(c->pool, c);
-    } else if (renew) {
-        buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
-                 "NOOP"); /* ends an IDLE, too, which is begun anew */
-        conn_end(c);
-    }
-}
-
 static int64_t next_deadline(struct conn *c, int timeout)
 {
     if (flow_held(c))
         return flow_patience(c);
     if (conn_busy(c))
         return c->last_progress + timeout;
-    bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
-    return c->quiet_since + (wants && !c->idling ? IDLE_AFTER : RENEW);
+    return idle_deadline(c);
 }
 
 /* After the machine slept, what is between here and the server may have forgotten the connection,
@@ -641,14 +591,13 @@ static int serve(struct conn *c)
             return 0;
         }
         if (err == -ETIMEDOUT && !conn_busy(c)) {
-            c->watched_for = c->quiet_since;
-            on_quiet(c);
+            idle_quiet(c);
             continue;
         }
         /* Bytes that came in the meantime may have moved the deadline. */
         if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;
-        if (err == -ETIMEDOUT && c->idle_asked)
+        if (err == -ETIMEDOUT && c->idle == IDLE_ASKED)
             pool_idle_fails(c->pool);
         if (err)
             return err;
@@ -669,8 +618,9 @@ static void close_conn(struct conn *c, int err)
     }
     if (c->enable_tag && err == -ECONNRESET)
         pool_hangs_up(c->pool, EXTRA_ENABLE);
-    c->enable_tag = c->notify_tag = c->idle_tag = 0;
-    c->notified = c->idling = c->idle_asked = c->qresync = c->no_resync = false;
+    c->enable_tag = c->notify_tag = 0;
+    c->notified = c->qresync = c->no_resync = false;
+    idle_lost(c);
     flow_drop(c);
     drop_literal(c);
     c->selecting = NULL;

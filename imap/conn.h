@@ -75,6 +75,14 @@ struct outgoing {
     size_t pos, at;     /* at: bytes of it already sent */
 };
 
+/* What becomes of IDLE (idle.c). */
+enum idle_state {
+    IDLE_OFF,
+    IDLE_ASKED,  /* sent, and the server has not agreed yet: nothing else can be begun */
+    IDLE_ON,     /* the server tells what changes */
+    IDLE_ENDING, /* DONE was sent, and with it what else there is to do; not answered yet */
+};
+
 /* The answer to a command of session.c. */
 struct reply {
     unsigned tag; /* awaited; 0: none */
@@ -114,16 +122,15 @@ struct conn {
     const char *fault; /* what the server did that ended the session before login; or NULL */
     bool greeted;
     enum resp_cond greeting;
-    bool bye;              /* the server said so */
-    bool logout;           /* we did */
-    unsigned enable_tag;   /* of the ENABLE in flight; 0: none */
-    unsigned notify_tag;   /* of the NOTIFY in flight; 0: none */
-    bool notified;         /* NOTIFY (RFC 5465) is in force */
-    bool qresync;          /* QRESYNC (RFC 7162) is */
-    bool no_resync;        /* a SELECT that asked what had changed was refused */
+    bool bye;            /* the server said so */
+    bool logout;         /* we did */
+    unsigned enable_tag; /* of the ENABLE in flight; 0: none */
+    unsigned notify_tag; /* of the NOTIFY in flight; 0: none */
+    bool notified;       /* NOTIFY (RFC 5465) is in force */
+    bool qresync;        /* QRESYNC (RFC 7162) is */
+    bool no_resync;      /* a SELECT that asked what had changed was refused */
+    enum idle_state idle;
     unsigned idle_tag;     /* of the IDLE in flight; 0: none */
-    bool idle_asked;       /* ... that the server has not accepted yet: nothing can be begun */
-    bool idling;           /* ... that the server has accepted and we have not ended */
     bool no_idle;          /* this server refuses it */
     int64_t quiet_since;   /* clock_ms() when the last command was answered */
     int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
@@ -224,6 +231,26 @@ void *conn_main(void *conn);
 
 /* Writes one line to the debug log. */
 void conn_debug(struct conn *c, const char *dir, const char *data, size_t len);
+
+/* ---- idle.c ---- */
+
+/* In front of a command: ends an IDLE that the server has accepted. What is sent next leaves in one
+ * write with it. */
+void idle_done(struct conn *c);
+
+/* "+" came. Was it the server's consent to IDLE? */
+bool idle_accepted(struct conn *c);
+
+/* IDLE was answered. */
+void idle_answered(struct conn *c, bool ok);
+
+/* The connection is gone. */
+void idle_lost(struct conn *c);
+
+/* The deadline that idle_deadline() tells (clock_ms()) was reached while nothing was awaited:
+ * begins IDLE where that is wanted, or keeps the session alive. */
+void idle_quiet(struct conn *c);
+int64_t idle_deadline(const struct conn *c);
 
 /* ---- box.c: the selected mailbox ---- */
 

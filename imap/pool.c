@@ -656,10 +656,10 @@ void pool_deaf(struct pool *p)
 void pool_watching(struct pool *p, struct conn *c)
 {
     pthread_mutex_lock(&p->lock);
-    c->watching = c->idling && !c->box.doubt;
-    c->asking = c->idle_asked;
+    c->watching = c->idle == IDLE_ON && !c->box.doubt;
+    c->asking = c->idle == IDLE_ASKED;
     c->notified_published = c->notified;
-    c->heard |= c->idling || c->notified;
+    c->heard |= c->idle == IDLE_ON || c->notified;
     pthread_mutex_unlock(&p->lock);
 }
 

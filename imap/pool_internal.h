@@ -86,7 +86,7 @@ void pool_folders(struct pool *p);
 void pool_deaf(struct pool *p);
 void pool_batch(struct pool *p);
 
-/* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idling), by
+/* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idle), by
  * NOTIFY (conn.notified). */
 void pool_watching(struct pool *p, struct conn *c);
 

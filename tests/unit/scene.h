@@ -8,7 +8,7 @@
 #include "imap/pool.h"
 #include "tests/unit/script.h"
 
-enum { MAX_OPS = 3 };
+enum { MAX_OPS = 4 };
 
 struct want {
     enum op_kind kind;

@@ -1,0 +1,87 @@
+/* IDLE (RFC 2177): how a connection that has nothing to do hears of changes in its mailbox. */
+#include "imap/clock.h"
+#include "imap/conn.h"
+#include "imap/log.h"
+#include "imap/pool_internal.h"
+
+enum {
+    IDLE_AFTER = 250,      /* ms without work before IDLE: work often comes in bursts */
+    RENEW = 25 * 60 * 1000 /* ms: servers log out who is silent for 30 minutes (RFC 2177) */
+};
+
+static void idle_become(struct conn *c, enum idle_state state)
+{
+    static const char *const names[] = {
+        [IDLE_OFF] = "OFF",
+        [IDLE_ASKED] = "ASKED",
+        [IDLE_ON] = "ON",
+        [IDLE_ENDING] = "ENDING",
+    };
+    if (c->idle == state)
+        return;
+    log_debug("imap[%u] IDLE: %s -> %s", c->index, names[c->idle], names[state]);
+    c->idle = state;
+    if (state == IDLE_OFF)
+        c->idle_tag = 0;
+    pool_watching(c->pool, c);
+}
+
+void idle_done(struct conn *c)
+{
+    if (c->idle != IDLE_ON)
+        return;
+    conn_debug(c, ">", "DONE", 4);
+    buf_adds(&c->out, "DONE\r\n");
+    idle_become(c, IDLE_ENDING);
+    c->last_progress = clock_ms();
+}
+
+bool idle_accepted(struct conn *c)
+{
+    if (c->idle != IDLE_ASKED)
+        return false;
+    idle_become(c, IDLE_ON);
+    pool_idle_works(c->pool);
+    return true;
+}
+
+void idle_answered(struct conn *c, bool ok)
+{
+    c->no_idle |= !ok;
+    idle_become(c, IDLE_OFF);
+}
+
+void idle_lost(struct conn *c)
+{
+    /* Not by idle_become(): pool_disconnected() tells that nothing is heard any more. */
+    c->idle = IDLE_OFF;
+    c->idle_tag = 0;
+}
+
+static bool may_idle(struct conn *c)
+{
+    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && pool_may_idle(c->pool) &&
+           c->idle == IDLE_OFF && c->box.ready && pool_should_idle(c->pool, c);
+}
+
+void idle_quiet(struct conn *c)
+{
+    bool renew = clock_ms() >= c->quiet_since + RENEW;
+    c->watched_for = c->quiet_since;
+    if (may_idle(c)) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
+        conn_end(c);
+        c->idle_tag = c->tag;
+        idle_become(c, IDLE_ASKED);
+    } else if (renew) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
+                 "NOOP"); /* ends an IDLE, too, which is begun anew */
+        conn_end(c);
+    }
+}
+
+int64_t idle_deadline(const struct conn *c)
+{
+    bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
+    return c->quiet_since + (wants && c->idle != IDLE_ON ? IDLE_AFTER : RENEW);
+}
