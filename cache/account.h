@@ -191,8 +191,9 @@ int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fi
 
 /* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
 
-/* Moves the message into the folder `dest`, where the name the user gave it keeps resolving, until
- * that is another message's ("4711.eml"). Also 0, when it is there already. */
+/* Moves the message into the folder `dest`, where the name the user gave it (NULL: none that could
+ * stay) keeps resolving, until that is another message's ("4711.eml"). Also 0, when it is there
+ * already. */
 int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
                  struct waiter *w);
 

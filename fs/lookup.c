@@ -27,7 +27,7 @@ static bool is_name_of(const struct fs *fs, const char *name, struct found *out)
 static int find_uid(struct request *r, uint32_t folder, uint32_t uid, struct found *out)
 {
     out->kind = NODE_MESSAGE;
-    out->listed = false;
+    out->listed = out->given = false;
     return account_find(r->fs->account, folder, uid, r->began - STALE_MESSAGES, &out->msg, &r->w);
 }
 
@@ -43,9 +43,10 @@ static int find_message(struct request *r, uint32_t folder, const char *name, st
         if (err && err != -ENOENT)
             return err;
     }
-    out->listed = false;
     uid = account_alias(r->fs->account, folder, name);
-    return uid ? find_uid(r, folder, uid, out) : -ENOENT;
+    int err = uid ? find_uid(r, folder, uid, out) : -ENOENT;
+    out->given = true;
+    return err;
 }
 
 static int find_hidden(fuse_ino_t parent, const char *name, struct found *out)

@@ -9,6 +9,7 @@ struct found {
     struct folder_info folder; /* of NODE_FOLDER */
     struct msg_info msg;       /* of NODE_MESSAGE */
     bool listed;               /* `name` is the name that readdir shows, and so stays */
+    bool given;                /* `name` is not the message's own: it was moved here by that name */
 };
 
 /* Looks `name` up in the directory `parent`. 0, -ENOENT, -ESTALE, -ENOTDIR, or -EINPROGRESS: then

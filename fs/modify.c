@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/lookup.h"
+#include "fs/notify.h"
 #include "fs/request.h"
 #include "imap/mem.h"
 
@@ -143,6 +144,17 @@ static int find_source(struct request *r)
     return 0;
 }
 
+/* The name of a message comes from the message, so one that is given to a message on its way to
+ * another folder is a wish, and never means "replace what is called so". If it is another's own
+ * name, it stays that one's, and the message goes by its own new name alone. If it was given to
+ * another one before, it is the newcomer's from now on, and the other keeps its own name. */
+static void wish_name(struct request *r, const struct found *other)
+{
+    r->taken = !other->given;
+    r->ino3 = ino_message(other->msg.gen, other->msg.uid);
+    r->phase = PHASE_MAKE;
+}
+
 static int check_target(struct request *r)
 {
     struct found found;
@@ -163,7 +175,10 @@ static int check_target(struct request *r)
         r->phase = PHASE_ANSWER;
         return 0;
     }
-    return -EEXIST; /* mail is never overwritten, and a folder may hold some */
+    if (r->id || found.kind != NODE_MESSAGE || r->ino == r->ino2 || r->which & RENAME_NOREPLACE)
+        return -EEXIST; /* mail is never overwritten, and a folder may hold some */
+    wish_name(r, &found);
+    return 0;
 }
 
 /* A level above other folders looks like any folder, and becomes one when a message is put there.
@@ -191,7 +206,17 @@ static int ask_rename(struct request *r)
     /* A message's name comes from the message; saying that it was changed would be a lie. */
     if (r->ino == r->ino2)
         return -EPERM;
-    return account_move(a, r->msg.gen, r->msg.uid, target.id, r->name2, &r->w);
+    const char *name = r->taken ? NULL : r->name2;
+    return account_move(a, r->msg.gen, r->msg.uid, target.id, name, &r->w);
+}
+
+/* With the answer the kernel takes the message for what is called so, and the one that was for
+ * gone. It hears better as soon as it lets go of the directory, for which it is told before the
+ * answer. */
+static void correct_kernel(struct request *r)
+{
+    notify_entry(r->fs->notifier, r->ino2, r->name2);
+    notify_attr(r->fs->notifier, r->ino3);
 }
 
 static void rename_step(struct request *r)
@@ -205,6 +230,8 @@ static void rename_step(struct request *r)
         err = make_mailbox(r);
     if (!err && r->phase == PHASE_ASK)
         err = ask_rename(r);
+    if (!err && r->ino3)
+        correct_kernel(r);
     finish(r, err);
 }
 
@@ -222,6 +249,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     struct request *r = named_request(req, rename_step, parent, name);
     r->ino2 = newparent;
     r->name2 = mem_strdup(newname);
+    r->which = flags;
     request_run(r);
 }
 

@@ -23,7 +23,9 @@ struct request {
 
     /* The arguments, as far as the call has them; names are owned. */
     fuse_ino_t ino, ino2;
+    fuse_ino_t ino3; /* what `name2` meant before; 0: nothing */
     char *name, *name2;
+    bool taken; /* ... and goes on to mean */
     size_t size;
     off_t off;
     struct fuse_file_info fi;

@@ -263,17 +263,118 @@ def test_rename_within_a_folder(account, mount):
     assert path.read_bytes() == message(1).data and len(mail.names()) == 2
 
 
-def test_rename_onto_a_message(account, mount):
+def test_rename_onto_a_message_of_the_same_folder(account, mount):
     account.fill('INBOX', messages.messages(2))
-    account.fill('Other', messages.messages(1, first=9))
     mail = mount()
-    for target in (mail.message('Other', 1), mail / 'Other/1.eml'):
+    for target in (mail.message('INBOX', 2), mail / 'INBOX/2.eml'):
         with refused(errno.EEXIST):
             os.rename(mail.message('INBOX', 1), target)
-    with refused(errno.EEXIST, errno.EPERM):
-        os.rename(mail.message('INBOX', 1), mail.message('INBOX', 2))
-    assert account.uids('INBOX') == [1, 2] and account.uids('Other') == [1]
-    assert account.body('Other', 1) == message(9).data
+    assert sorted(account.bodies('INBOX').values()) == [message(1).data, message(2).data]
+
+
+def reads(path, data):
+    """Reading the file gives these bytes, as soon as the kernel has heard what its name means."""
+    return wait_until(lambda: path.read_bytes() == data, 20 * SLOW)
+
+
+# What a person or a program types to move the message with UID 2 where another has UID 2.
+MOVES = {
+    'mv': 'mv {source} Other/',
+    'mv -f': 'mv -f {source} Other/',
+    'mv -i': 'yes | mv -i {source} Other/',
+    'mv to a name': 'mv {source} Other/$(basename {source})',
+    'mv of several': 'mv {source} INBOX/*3.eml Other/',
+    'python': '/usr/bin/python3 -c \'import os, sys; os.rename(sys.argv[1], "Other/" +'
+              ' os.path.basename(sys.argv[1]))\' {source}',
+}
+
+
+@pytest.mark.parametrize('names', ['uid', 'pretty'])
+@pytest.mark.parametrize('command', MOVES)
+def test_a_name_never_stands_in_the_way_of_a_move(account, mount, sh, names, command):
+    """The other message stays what it is and where it is, and the one that is moved gets there."""
+    account.fill('INBOX', messages.messages(3))
+    account.fill('Other', [message(20), message(2), message(21)])  # UID 2: it looks the same
+    other = dict(account.bodies('Other'))
+    mail = mount(f'names={names}')
+    source = mail.message('INBOX', 2)
+    for folder in ('INBOX', 'Other'):
+        for name in mail.names(folder):
+            os.stat(mail / folder / name)
+    inode = os.stat(mail / 'Other/2.eml').st_ino
+    if names == 'pretty':
+        assert mail.message('Other', 2).name == source.name, 'they do not collide'
+    with open(mail / 'Other/2.eml', 'rb') as before:
+        done = sh(MOVES[command].format(source=f'INBOX/{source.name}'), mail.path)
+        assert done.stdout == b'' and done.stderr.replace(b'mv: overwrite', b'').count(b'mv') == 0
+        assert before.read() == other[2]
+    moved = 2 if command == 'mv of several' else 1
+    assert account.bodies('Other').items() >= other.items()
+    assert sorted(account.bodies('Other').values()) == sorted(
+        [*other.values(), message(2).data, message(3).data][:3 + moved])
+    assert len(account.uids('INBOX')) == 3 - moved
+    # Every name that is listed means the message with that UID, for the kernel, too.
+    assert wait_until(lambda: os.stat(mail / 'Other/2.eml').st_ino == inode, 20 * SLOW)
+    assert os.stat(mail / 'Other/2.eml').st_nlink == 1
+    for uid, data in account.bodies('Other').items():
+        assert reads(mail / f'Other/{uid}.eml', data)
+        assert reads(mail.message('Other', uid), data)
+    # It stays that message's name, also when that is gone: deleting it twice deletes nothing else.
+    os.unlink(mail / 'Other/2.eml')
+    with refused(errno.ENOENT):
+        os.unlink(mail / 'Other/2.eml')
+    assert len(account.uids('Other')) == 2 + moved
+
+
+def test_mv_n_moves_nothing_where_the_name_is_taken(account, mount, sh):
+    account.fill('INBOX', messages.messages(2))
+    account.fill('Other', messages.messages(1, first=9))
+    mail = mount('names=uid')
+    sh('mv -n INBOX/1.eml INBOX/2.eml Other/', mail.path)
+    assert account.uids('INBOX') == [1]
+    assert sorted(account.bodies('Other').values()) == sorted([message(9).data, message(2).data])
+
+
+def test_moving_away_and_back(account, mount, sh):
+    """All of two folders with the same UIDs, by the shell's globs."""
+    account.fill('INBOX', messages.messages(12))
+    account.fill('Other', messages.messages(12, first=50))
+    everything = sorted([*account.bodies('INBOX').values(), *account.bodies('Other').values()])
+    mail = mount('names=uid')
+    sh('mv INBOX/*.eml Other/', mail.path)
+    assert account.uids('INBOX') == [] and sorted(account.bodies('Other').values()) == everything
+    assert mail.names() == []
+    sh('mv Other/*.eml INBOX', mail.path)
+    assert account.uids('Other') == [] and sorted(account.bodies('INBOX').values()) == everything
+    for uid, data in account.bodies('INBOX').items():
+        assert reads(mail / f'INBOX/{uid}.eml', data)
+
+
+def test_a_name_is_given_anew(account, mount):
+    """What was moved by that name before keeps its own."""
+    account.fill('INBOX', messages.messages(3))
+    account.fill('Other', [])
+    mail = mount('names=uid')
+    for uid in (1, 2, 3):
+        os.rename(mail / f'INBOX/{uid}.eml', mail / 'Other/kept')
+        assert reads(mail / 'Other/kept', message(uid).data)
+    assert mail.names('Other') == ['1.eml', '2.eml', '3.eml']
+    assert [(mail / f'Other/{uid}.eml').read_bytes() for uid in (1, 2, 3)] == [
+        message(uid).data for uid in (1, 2, 3)]
+    os.unlink(mail / 'Other/kept')
+    assert account.bodies('Other') == {1: message(1).data, 2: message(2).data}
+    with refused(errno.ENOENT):
+        os.unlink(mail / 'Other/kept')
+
+
+def test_a_message_is_never_moved_onto_a_folder(account, mount, sh):
+    account.fill('INBOX', messages.messages(1))
+    account.fill('Other', [])
+    account.fill('Other/1.eml', messages.messages(1, first=9))
+    mail = mount('names=uid')
+    with refused(errno.EISDIR, errno.EEXIST):
+        os.rename(mail / 'INBOX/1.eml', mail / 'Other/1.eml')
+    assert account.uids('INBOX') == [1] and account.uids('Other') == []
 
 
 def test_move_to_the_root(account, mount):
