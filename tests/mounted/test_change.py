@@ -367,14 +367,14 @@ def test_a_name_is_given_anew(account, mount):
         os.unlink(mail / 'Other/kept')
 
 
-def test_a_message_is_never_moved_onto_a_folder(account, mount, sh):
-    account.fill('INBOX', messages.messages(1))
-    account.fill('Other', [])
-    account.fill('Other/1.eml', messages.messages(1, first=9))
-    mail = mount('names=uid')
+def test_a_message_is_never_moved_onto_a_folder(mount_mini):
+    mini = MiniServer()
+    for name in ('INBOX', 'Other', 'Other/1.eml'):
+        mini.box(name).add(message(1).data)
+    mail = mount_mini(mini, 'names=uid')
     with refused(errno.EISDIR, errno.EEXIST):
         os.rename(mail / 'INBOX/1.eml', mail / 'Other/1.eml')
-    assert account.uids('INBOX') == [1] and account.uids('Other') == []
+    assert [len(box.mails) for box in mini.boxes.values()] == [1, 1, 1]
 
 
 def test_move_to_the_root(account, mount):
