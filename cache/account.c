@@ -137,7 +137,8 @@ struct account *account_open(const struct account_config *config, const struct a
     if (!err) {
         err = list_and_wait(a);
         if (err)
-            buf_addf(why, "the server does not list its mailboxes: %s", strerror(-err));
+            buf_addf(why, "the server does not list its mailboxes: %s",
+                     err == -EPROTO ? "its answer has no end" : strerror(-err));
     }
     if (!err && config->mailbox)
         err = choose_root(a, config->mailbox, why);

@@ -216,14 +216,17 @@ struct listing {
     bool confirms;    /* what the one before left out */
     uint64_t changes; /* account.tree_changes when it was asked for */
     int64_t began;
-    size_t n, cap;
-    struct listed {
-        char *wire;
-        char delim;
-        bool noselect, noinferiors;
-        bool nonexistent, has_children;
-        char special_use[32];
-    } * v;
+    bool full;           /* there were more than LIMIT_MAILBOXES */
+    struct listed *rows; /* uthash, in the order in which they came */
+};
+
+struct listed {
+    UT_hash_handle hh;
+    bool noselect, noinferiors;
+    bool nonexistent, has_children;
+    char delim;
+    char special_use[32];
+    char wire[]; /* the key */
 };
 
 static void read_attrs(struct listed *l, const struct arg *attrs)
@@ -243,24 +246,34 @@ static void read_attrs(struct listed *l, const struct arg *attrs)
     }
 }
 
-static void on_listed(struct op *op, struct str name, char delim, const struct arg *attrs)
+/* Named twice, what was said last counts. */
+static bool on_listed(struct op *op, struct str name, char delim, const struct arg *attrs)
 {
     struct listing *l = op->ctx;
+    struct listed *row;
     if (memchr(name.p, '\0', name.n) || memchr(name.p, '\r', name.n) ||
         memchr(name.p, '\n', name.n)) {
         log_warn("a mailbox whose name holds a line break or NUL is left out");
-        return;
+        return false;
     }
-    if (l->n == LIMIT_MAILBOXES) {
-        log_warn("more than %u mailboxes: the rest is left out", LIMIT_MAILBOXES);
-        return;
+    HASH_FIND(hh, l->rows, name.p, name.n, row);
+    bool is_new = !row;
+    if (is_new && HASH_CNT(hh, l->rows) == LIMIT_MAILBOXES) {
+        if (!l->full)
+            log_warn("more than %u mailboxes: the rest is left out", LIMIT_MAILBOXES);
+        l->full = true;
+        return false;
     }
-    if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 64;
-        l->v = mem_realloc(l->v, l->cap * sizeof *l->v);
+    if (is_new) {
+        row = mem_zalloc(sizeof *row + name.n + 1);
+        memcpy(row->wire, name.p, name.n);
+        HASH_ADD(hh, l->rows, wire, name.n, row);
     }
-    l->v[l->n] = (struct listed){.wire = mem_strndup(name.p, name.n), .delim = delim};
-    read_attrs(&l->v[l->n++], attrs);
+    row->delim = delim;
+    row->noselect = row->noinferiors = row->nonexistent = row->has_children = false;
+    row->special_use[0] = '\0';
+    read_attrs(row, attrs);
+    return is_new;
 }
 
 /* Finds or makes the folder of a wire name, and those above it that LIST may not have named; NULL
@@ -358,8 +371,7 @@ static bool apply_listing(struct account *a, const struct listing *l)
 {
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
         f->named = false;
-    for (size_t i = 0; i < l->n; i++) {
-        const struct listed *row = &l->v[i];
+    for (const struct listed *row = l->rows; row; row = row->hh.next) {
         if (!*row->wire || levels(row->wire, row->delim) > LIMIT_LEVELS)
             continue;
         /* Deleted; or a level above others, which do with their names. */
@@ -395,9 +407,11 @@ static bool apply_listing(struct account *a, const struct listing *l)
 
 static void listing_free(struct listing *l)
 {
-    for (size_t i = 0; i < l->n; i++)
-        free(l->v[i].wire);
-    free(l->v);
+    struct listed *row, *tmp;
+    HASH_ITER (hh, l->rows, row, tmp) {
+        HASH_DEL(l->rows, row);
+        free(row);
+    }
     free(l);
 }
 
@@ -413,7 +427,7 @@ static void on_list_done(struct op *op)
     a->listing = false;
     if (a->tree_due)
         pthread_cond_signal(&a->watch_cond);
-    if (!op->err && l->n == 0 && a->nfolders > 1) {
+    if (!op->err && !l->rows && a->nfolders > 1) {
         log_warn("the server lists no mailbox at all: not believed");
         op->err = -EIO;
     }

@@ -85,8 +85,10 @@ static struct cmd *add_cmd(struct conn *c, struct op *op, int step, enum want wa
     cmd->op = op;
     cmd->step = step;
     cmd->want = want;
-    if (!c->cmds)
+    if (!c->cmds) {
         c->last_progress = clock_ms(); /* until now there was nothing to wait for */
+        endless_begin(c);
+    }
     DL_APPEND(c->cmds, cmd);
     c->ncmds++;
     return cmd;
@@ -178,8 +180,10 @@ static ssize_t write_some(struct conn *c)
 static void note_sending(struct conn *c)
 {
     size_t left = c->unsent ? stream_unsent(c->stream) : 0;
-    if (left < c->unsent)
+    if (left < c->unsent) {
         c->last_progress = clock_ms();
+        endless_news(c);
+    }
     c->unsent = left;
 }
 
@@ -197,6 +201,7 @@ static int flush(struct conn *c)
             return (int)n;
         if (n > 0) {
             c->last_progress = clock_ms();
+            endless_news(c);
             c->unsent = stream_unsent(c->stream);
         }
     }
@@ -313,6 +318,7 @@ static int on_tagged(struct conn *c, const struct response *r)
         cmd = cmd->next;
     if (!cmd)
         return fault(c, "an answer to a command that was not sent");
+    endless_begin(c);
     if (tag == c->enable_tag) {
         c->enable_tag = 0;
         pool_answers(c->pool, EXTRA_ENABLE);
@@ -373,7 +379,10 @@ static int on_response(struct conn *c, char *data, size_t len)
             op_class(op)->go_on(c, op);
         return 0;
     }
-    return r.kind == RESP_TAGGED ? on_tagged(c, &r) : untagged_handle(c, &r);
+    if (r.kind == RESP_TAGGED)
+        return on_tagged(c, &r);
+    int err = untagged_handle(c, &r);
+    return err ? err : endless_line(c);
 }
 
 struct blob *conn_blob(struct conn *c, struct str bytes)
@@ -463,6 +472,8 @@ static int receive(struct conn *c)
         if (n <= 0)
             return n ? (int)n : -ECONNRESET;
         c->last_progress = clock_ms();
+        if (flowing || c->in.len - c->in_at > READ_CHUNK)
+            endless_news(c); /* in the middle of something large */
         if (flowing)
             flow_filled(c, (size_t)n);
         else
@@ -540,8 +551,10 @@ static int64_t next_deadline(struct conn *c, int timeout)
 {
     if (flow_held(c))
         return flow_patience(c);
-    if (conn_busy(c))
-        return c->last_progress + timeout;
+    if (conn_busy(c)) {
+        int64_t silent = c->last_progress + timeout, endless = endless_deadline(c);
+        return silent < endless ? silent : endless;
+    }
     return idle_deadline(c);
 }
 
@@ -582,8 +595,10 @@ static int serve(struct conn *c)
         }
         bool hold = flow_held(c);
         int err = conn_pump(c, next_deadline(c, timeout));
-        if (hold)
-            c->last_progress = clock_ms(); /* until now it was not the server that was awaited */
+        if (hold) { /* until now it was not the server that was awaited */
+            c->last_progress = clock_ms();
+            endless_news(c);
+        }
         if (err == -ETIMEDOUT && flow_held(c)) {
             if (clock_ms() < flow_patience(c))
                 continue;
@@ -594,6 +609,8 @@ static int serve(struct conn *c)
             idle_quiet(c);
             continue;
         }
+        if ((!err || err == -ETIMEDOUT) && conn_busy(c) && clock_ms() >= endless_deadline(c))
+            return endless_give_up(c);
         /* Bytes that came in the meantime may have moved the deadline. */
         if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "imap/caps.h"
+#include "imap/endless.h"
 #include "imap/frame.h"
 #include "imap/outcome.h"
 #include "imap/pool.h"
@@ -118,6 +119,7 @@ struct conn {
     unsigned tag;
     size_t cmd_start;     /* in `out`, of the command being built */
     struct op *selecting; /* waits for its SELECT; nothing else is started meanwhile */
+    struct endless endless;
     struct reply reply;
     const char *fault; /* what the server did that ended the session before login; or NULL */
     bool greeted;

@@ -34,6 +34,7 @@ void idle_done(struct conn *c)
     buf_adds(&c->out, "DONE\r\n");
     idle_become(c, IDLE_ENDING);
     c->last_progress = clock_ms();
+    endless_begin(c);
 }
 
 bool idle_accepted(struct conn *c)

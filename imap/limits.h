@@ -37,6 +37,14 @@
 /* Mailboxes in one account. */
 #define LIMIT_MAILBOXES 100000u
 
+/* Untagged responses in front of the answer to one command, beyond those that its mailbox accounts
+ * for, and the list of all mailboxes for LIMIT_MAILBOXES. */
+#define LIMIT_UNTAGGED 100000u
+
+/* So many times the timeout= an answer may take while responses come that bring nothing new. Honest
+ * servers say "* OK still searching" for minutes. */
+#define LIMIT_TIMEOUTS_WITHOUT_NEWS 10u
+
 /* Levels of a mailbox name. */
 #define LIMIT_LEVELS 64
 

@@ -94,8 +94,9 @@ struct op {
      * `done` comes exactly once, last, and the operation is the callee's to op_free(). `bytes` is a
      * reference of the callee's, or NULL when there was no memory for them; `at` is where they
      * begin in what was asked for, since those of OP_BODY may come in pieces, one behind the other,
-     * and from the start again after a lost connection. */
-    void (*on_list)(struct op *op, struct str name, char delim, const struct arg *attrs);
+     * and from the start again after a lost connection. `on_list` returns whether the mailbox had
+     * not been named before. */
+    bool (*on_list)(struct op *op, struct str name, char delim, const struct arg *attrs);
     void (*on_bytes)(struct op *op, uint32_t uid, size_t at, struct blob *bytes);
     void (*done)(struct op *op);
     void *ctx;

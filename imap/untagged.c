@@ -73,7 +73,8 @@ static int on_list(struct conn *c, const struct response *r)
     char d = delim->type == ARG_STRING && delim->s.n == 1 ? delim->s.p[0] : '\0';
     if (d == '\r' || d == '\n')
         d = '\0'; /* it would go into names, and end the line they are in */
-    op->on_list(op, n, d, attrs->child);
+    if (op->on_list(op, n, d, attrs->child))
+        endless_news(c);
     return 0;
 }
 
@@ -161,6 +162,8 @@ static int on_exists(struct conn *c, const struct response *r)
     uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
     bool more = n > c->box.state.exists;
     c->box.state.exists = n;
+    if (!c->box.ready)
+        endless_opens(c, n);
     c->box.changes += more;
     if (c->box.ready && more)
         pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
@@ -272,6 +275,7 @@ static int on_fetch(struct conn *c, const struct response *r)
     struct op *looking = conn_wanting(c, WANT_ROWS), *noting = conn_wanting(c, WANT_MESSAGE);
     if (fetch_decode(r, &row) != 0)
         return 0;
+    endless_row(c, r->number);
     if (looking)
         arrival_row(looking, &row);
     if (!about_box(c))

@@ -5,12 +5,15 @@ are mini servers in clear text: the grammar is the same, and nothing needs certi
 """
 
 import errno
+import itertools
 import os
 import re
 import threading
 
 import pytest
 
+import mount as mounting
+from conftest import write_password
 from messages import message, raw
 from mini import MiniServer, Session, fetch_row
 from mount import SLOW, refused
@@ -371,6 +374,52 @@ def test_hostile(mini, mount_mini, case):
     peak = int(re.search(r'VmHWM:\s+(\d+)', open(f'/proc/{mail.pid}/status').read()).group(1))
     if SLOW == 1:  # a sanitizer's shadow is not ours
         assert peak < 160 * 1024, f'{peak} kB resident'
+
+
+def on_and_on(row):
+    """An override that sends rows until the client is gone."""
+    def override(session, _command):
+        for number in itertools.count(1):
+            session.send(b''.join(row(number + n) for n in range(500)))
+    return override
+
+
+ENDLESS = {
+    'other mailboxes': lambda n: b'* LIST () "/" "m%d"\r\n' % n,
+    'the same mailbox': lambda n: b'* LIST () "/" "INBOX"\r\n',
+    'chatter': lambda n: b'* OK still at it\r\n',
+}
+
+
+@pytest.mark.parametrize('case', ENDLESS)
+def test_list_without_end(mini, serve, tmp_path, case):
+    """Mounting ends, and says why."""
+    mini.on['LIST'] = on_and_on(ENDLESS[case])
+    serve(mini)
+    passfile = write_password(tmp_path / 'password', mini.users['alice'])
+    (tmp_path / 'mnt').mkdir()
+    done = mounting.run(['-f', '-o', f'passfile={passfile},tls=no',
+                         f'imap://alice@{mini.host}:{mini.port}', str(tmp_path / 'mnt')], tmp_path)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert re.search('does not list its mailboxes: its answer has no end', lines[-1]), lines
+    assert len(lines) < 6, lines
+    assert mini.names().count('LIST') == 1
+
+
+def test_rows_without_end(mini, mount_mini):
+    """One folder cannot be listed; the others can, and this one once the server has come to."""
+    rows = on_and_on(lambda n: b'* %d FETCH (UID %d FLAGS ())\r\n' % (n, n))
+    mini.on['UID FETCH'] = lambda session, command: (
+        rows(session, command) if session.box and session.box.name == 'INBOX' else None)
+    mini.box('Other').add(message(1).data)
+    mail = mount_mini(mini, 'names=uid')
+    with refused(errno.EPROTO):
+        mail.names()
+    assert mail.names('Other') == ['1.eml']
+    assert re.search('INBOX: the answer to UID FETCH has no end', mail.log())
+    del mini.on['UID FETCH']
+    assert wait_until(lambda: mail.names() == ['1.eml', '2.eml', '3.eml'], 10 * SLOW)
 
 
 # ---- sessions ------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@
  *   "W bytes"  sends bytes as they are, also where the rest is compressed
  *   "F n text" sends an untagged line of n MiB and the line "text", at once
  *   "G a n s"  sends n bytes of the pattern from its byte a on, s bytes at a time
+ *   "N n ms text" sends n lines, with pauses of so many ms; # in the text is the line's number
+ *   "E ms text" likewise, without end: the client must close the connection
  *   "K n ms"   reads n bytes, whatever they are, in 20 parts with pauses of so many ms
  *   "TLS"      the next bytes must be a TLS handshake; the rest of them is not read
  *   "GO"       lets the test go on where it waits for that
@@ -219,6 +221,47 @@ static inline bool script_say(struct script *s, char kind, const char *arg)
     return true;
 }
 
+/* How many lines are as good as no end. */
+static inline unsigned long script_endless(const char *arg)
+{
+    unsigned long ms = strtoul(arg, NULL, 10);
+    return ms ? SCRIPT_PATIENCE / ms : 5000000;
+}
+
+static inline void script_number(const char *text, unsigned long n, struct buf *out)
+{
+    for (; *text; text++)
+        if (*text == '#')
+            buf_addf(out, "%lu", n);
+        else
+            buf_addc(out, *text);
+    buf_adds(out, "\r\n");
+}
+
+/* Sends `n` lines, or as many as the client takes; returns whether it took all. */
+static inline bool script_lines(struct script *s, unsigned long n, const char *arg)
+{
+    enum { AT_ONCE = 1000 };
+    char *text;
+    unsigned long ms = strtoul(arg, &text, 10);
+    struct buf out = {0};
+    bool taken = true;
+    for (unsigned long i = 1; i <= n && taken; i++) {
+        script_number(text + 1, i, &out);
+        if (!ms && i % AT_ONCE && i < n)
+            continue;
+        for (size_t at = 0; at < out.len && taken;) {
+            ssize_t sent = send(s->fd, out.data + at, out.len - at, MSG_NOSIGNAL);
+            taken = sent > 0;
+            at += taken ? (size_t)sent : 0;
+        }
+        buf_reset(&out);
+        nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
+    }
+    buf_free(&out);
+    return taken;
+}
+
 static inline void script_close(struct script *s)
 {
     if (s->fd >= 0)
@@ -318,6 +361,14 @@ static inline bool script_step(struct script *s, const char *step)
         return script_tls(s);
     if (*step == 'K')
         return script_slow(s, arg);
+    if (*step == 'N') {
+        char *rest;
+        unsigned long n = strtoul(arg, &rest, 10);
+        return script_lines(s, n, rest);
+    }
+    if (*step == 'E') /* so many that a client which goes on reading is found out */
+        return !script_lines(s, script_endless(arg), arg) ||
+               (snprintf(s->error, sizeof s->error, "the client reads on and on"), false);
     return script_expect(s, *step, arg);
 }
 
