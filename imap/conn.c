@@ -635,9 +635,7 @@ static void close_conn(struct conn *c, int err)
     }
     if (c->enable_tag && err == -ECONNRESET)
         pool_hangs_up(c->pool, EXTRA_ENABLE);
-    c->enable_tag = c->notify_tag = 0;
-    c->notified = c->qresync = c->no_resync = false;
-    idle_lost(c);
+    session_forget(c);
     flow_drop(c);
     drop_literal(c);
     c->selecting = NULL;

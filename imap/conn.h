@@ -306,6 +306,10 @@ void flow_drop(struct conn *c);
 /* From nothing to logged in. 0, or -errno with a sentence in `why`; c->stream is then closed. */
 int session_open(struct conn *c, struct buf *why);
 
+/* Forgets all that the server has said of itself and that is in force with it, and what it sent and
+ * nobody has looked at: when a session begins or ends, and when TLS begins in its middle. */
+void session_forget(struct conn *c);
+
 /* ---- untagged.c ---- */
 
 /* Handles an untagged response. 0, or -errno to drop the connection. */

@@ -2,20 +2,25 @@
 #ifndef IMAP_SASL_H
 #define IMAP_SASL_H
 
+#include <stdint.h>
+
 #include "imap/buf.h"
 
 struct sasl;
 
-/* Begins `mech` (e.g. "PLAIN", "SCRAM-SHA-256") for this user. The strings are copied. Returns
- * NULL, with a sentence in `why`, when libgsasl does not know the mechanism. */
+/* Begins `mech` (e.g. "PLAIN", "SCRAM-SHA-256") for this user, to be over by `deadline`
+ * (clock_ms()). The strings are copied. Returns NULL, with a sentence in `why`, when libgsasl does
+ * not know the mechanism. */
 struct sasl *sasl_start(const char *mech, const char *user, const char *password, const char *host,
-                        struct buf *why);
+                        int64_t deadline, struct buf *why);
 
 /* Answers the server's challenge: base64 text, "" for the first message. `out` (a secret: wipe it)
  * gets the response in base64, perhaps empty. 1: this side is content, and the server has proved
- * itself where the mechanism lets it; 0: more is to come; -EPROTO when the challenge makes no sense
- * or the server fails to prove itself. */
-int sasl_step(struct sasl *s, const char *challenge, struct buf *out);
+ * itself where the mechanism lets it; 0: more is to come. With a sentence in `why`: -EPROTO when the
+ * challenge makes no sense, the server fails to prove itself or wants more hashing than may be asked
+ * for (LIMIT_SCRAM_ROUNDS) or can be done by the deadline; -EACCES when it refuses the login.
+ * Hashing takes up to seconds of this thread's time. */
+int sasl_step(struct sasl *s, const char *challenge, struct buf *out, struct buf *why);
 
 /* Does the client speak first in this exchange? Then SASL-IR may carry the first message. */
 int sasl_client_first(const char *mech);

@@ -72,6 +72,25 @@ static int command(struct session *s, const char *text, const char *during)
     return err;
 }
 
+/* ---- what a session has taught ---- */
+
+/* What holds for one session holds for no other, and what came in clear text, where anyone may have
+ * said it, not for what TLS begins (RFC 3501 section 6.2.1). */
+void session_forget(struct conn *c)
+{
+    c->frame = (struct frame){.max_line = LIMIT_LOGIN_LINE};
+    c->caps = (struct caps){0};
+    c->personal[0] = '\0';
+    c->enable_tag = c->notify_tag = 0;
+    c->notified = c->qresync = c->no_resync = false;
+    idle_lost(c);
+    c->fault = NULL;
+    c->reply.tag = 0;
+    buf_reset(&c->reply.text);
+    buf_reset(&c->in);
+    c->in_at = 0;
+}
+
 /* ---- greeting, TLS ---- */
 
 /* A server that speaks TLS from the first byte waits for the client to begin, and gives up in
@@ -145,10 +164,8 @@ static int starttls(struct session *s)
         buf_adds(s->why, "the server sent unencrypted data behind its STARTTLS answer");
         return -EPROTO;
     }
-    err = stream_start_tls(c->stream, s->config->tls, s->config->host, s->deadline, s->why);
-    c->caps = (struct caps){0}; /* nothing learnt before TLS is kept */
-    c->personal[0] = '\0';
-    return err;
+    session_forget(c);
+    return stream_start_tls(c->stream, s->config->tls, s->config->host, s->deadline, s->why);
 }
 
 /* ---- login ---- */
@@ -169,7 +186,21 @@ static int login_errno(const struct reply *r)
     }
 }
 
-static int login_result(struct session *s)
+/* Some offer SCRAM and have no secrets for it (mailutils); whether a password is given away instead
+ * is for the user to say. */
+static void hint(struct session *s, const char *mech)
+{
+    struct conn *c = s->c;
+    bool plain = caps_auth(&c->caps, "PLAIN");
+    if (s->config->auth || strncmp(mech, "SCRAM-", 6) != 0 ||
+        (!plain && caps_has(&c->caps, CAP_LOGINDISABLED)))
+        return;
+    buf_addf(s->why, " (it may have no secrets for %s: -o auth=%s sends the password itself%s)",
+             mech, plain ? "PLAIN" : "LOGIN",
+             s->config->tls_mode == TLS_NONE && !s->config->tunnel ? ", in clear text" : "");
+}
+
+static int login_result(struct session *s, const char *mech)
 {
     struct conn *c = s->c;
     if (c->reply.cond == COND_OK)
@@ -179,40 +210,39 @@ static int login_result(struct session *s)
     bool later = err == -EBUSY && c->reply.code != CODE_ALERT;
     buf_addf(s->why, "login as %s %s: %s", s->config->user, later ? "not possible now" : "refused",
              c->reply.text.len ? buf_str(&c->reply.text) : "the server gives no reason");
+    if (err == -EACCES)
+        hint(s, mech);
     return err;
 }
 
 static int authenticate(struct session *s, const char *mech, bool initial)
 {
     struct conn *c = s->c;
-    struct sasl *sasl =
-        sasl_start(mech, s->config->user, s->config->password, s->config->host, s->why);
+    struct sasl *sasl = sasl_start(mech, s->config->user, s->config->password, s->config->host,
+                                   s->deadline, s->why);
     if (!sasl)
         return -ENOTSUP;
     char line[80];
     struct buf secret = {0};
     bool first = sasl_client_first(mech), content = false;
-    int err = 0;
+    int err = 0, r = 0;
     snprintf(line, sizeof line, "AUTHENTICATE %s%s", mech, initial && first ? " [secret]" : "");
     begin(s, line);
     buf_addf(&c->out, "AUTHENTICATE %s", mech);
     if (initial && first) {
-        int r = sasl_step(sasl, "", &secret);
+        r = sasl_step(sasl, "", &secret, s->why);
         content = r == 1;
         buf_addc(&c->out, ' ');
         conn_secret(c, buf_str(&secret), secret.len);
         first = false;
     }
     buf_adds(&c->out, "\r\n");
-    while (!(err = await(s, "during login")) && !c->reply.done) {
+    while (r >= 0 && !(err = await(s, "during login")) && !c->reply.done) {
         buf_reset(&secret);
-        int r = sasl_step(sasl, first ? "" : buf_str(&c->reply.text), &secret);
+        r = sasl_step(sasl, first ? "" : buf_str(&c->reply.text), &secret, s->why);
         first = false;
-        if (r < 0) {
-            buf_addf(s->why, "the server's part of %s makes no sense", mech);
-            err = r;
+        if (r < 0)
             break;
-        }
         content = r == 1;
         log_debug("imap[%u] > [secret]", c->index);
         conn_secret(c, buf_str(&secret), secret.len);
@@ -220,6 +250,8 @@ static int authenticate(struct session *s, const char *mech, bool initial)
     }
     buf_wipe_free(&secret);
     sasl_free(sasl);
+    if (r < 0)
+        return r;
     if (!err && c->reply.cond == COND_OK && !content) {
         buf_addf(s->why, "the server did not prove itself as %s demands", mech);
         err = -EPROTO;
@@ -304,10 +336,12 @@ static int login(struct session *s)
          * never tried a second time. */
         if (!err && c->reply.cond == COND_BAD && initial)
             err = authenticate(s, mech, false);
-        if (!err && c->reply.cond == COND_BAD && !disabled && !s->config->auth)
+        /* Never something weaker in the place of what failed: that may be what was wanted. */
+        if (!err && c->reply.cond == COND_BAD && !disabled && !s->config->auth &&
+            strcasecmp(mech, "PLAIN") == 0)
             err = login_command(s);
     }
-    return err ? err : login_result(s);
+    return err ? err : login_result(s, mech);
 }
 
 /* ---- after login ---- */
@@ -399,10 +433,7 @@ static int connect_stream(struct session *s)
 static int open_once(struct session *s)
 {
     struct conn *c = s->c;
-    c->frame = (struct frame){.max_line = LIMIT_LOGIN_LINE};
-    c->caps = (struct caps){0};
-    c->reply.tag = 0;
-    c->fault = NULL;
+    session_forget(c);
     c->hold = false;
     c->greeted = c->bye = c->logout = c->serving = false;
     c->connects++;

@@ -520,7 +520,8 @@ int untagged_handle(struct conn *c, const struct response *r)
             buf_reset(&c->reply.text);
             buf_add(&c->reply.text, r->text.p, r->text.n);
         }
-        if (!c->logout)
+        /* Until it serves, whoever sets the session up tells what became of that. */
+        if (c->serving)
             log_warn("the server ends connection %u: " STR_FMT, c->index, STR_ARG(r->text));
         return c->logout ? 0 : -ECONNRESET;
     }

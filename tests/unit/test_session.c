@@ -11,7 +11,8 @@
 
 struct login {
     const char *name;
-    const char *why; /* NULL: the login works; else a part of the sentence that says why not */
+    const char *why;     /* NULL: the login works; else a part of the sentence that says why not */
+    const char *why_all; /* ... all of it */
     enum tls_mode mode;
     const char *auth;
     const char *user, *password; /* NULL: user, pass */
@@ -25,6 +26,7 @@ struct login {
 #define CAPS(caps) "S * OK [CAPABILITY IMAP4rev1 " caps "] hi"
 #define IN         "S $T OK [CAPABILITY IMAP4rev1] in"
 #define SECRET     "AHVzZXIAcGFzcw==" /* NUL user NUL pass */
+#define SCRAM      "C AUTHENTICATE SCRAM-SHA-256", "S + ", "P biwsbj11c2VyLHI9"
 
 static const struct login plain[] = {
     {"a server that says nothing of itself unasked",
@@ -114,14 +116,49 @@ static const struct login sasl[] = {
     {"NO is final", .why = "login as user refused: no",
      .steps = {CAPS("SASL-IR AUTH=PLAIN"), "C AUTHENTICATE PLAIN " SECRET, "S $T NO no", "EOF",
                NULL}},
-    {"in clear text the password itself is not sent if it can be helped",
+    {"in clear text the password itself is not sent if it can be helped", .password = "sesame",
      .why = "login as user refused: no",
-     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-1 AUTH=SCRAM-SHA-256"),
-               "C AUTHENTICATE SCRAM-SHA-256", "S + ", "P biwsbj11c2VyLHI9", "S $T NO no", "EOF",
+     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-1 AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO no", "EOF",
                NULL}},
+    /* mailutils offers it without secrets. */
+    {"what to do about it is said", .password = "sesame",
+     .why = "no (it may have no secrets for SCRAM-SHA-256: -o auth=PLAIN sends the password "
+            "itself, in clear text)",
+     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO no", "EOF", NULL}},
+    {"where there is no PLAIN", .password = "sesame",
+     .why = "-o auth=LOGIN sends the password itself, in clear text)",
+     .steps = {CAPS("AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO no", "EOF", NULL}},
+    {"and is not where nothing can be done", .why_all = "login as user refused: no",
+     .steps = {CAPS("LOGINDISABLED AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO no", "EOF", NULL}},
+    {"nor where the user chose", .why_all = "login as user refused: no", .auth = "SCRAM-SHA-256",
+     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO no", "EOF", NULL}},
+    {"nor where it is about something else", .why_all = "login as user not possible now: no",
+     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-256"), SCRAM, "S $T NO [UNAVAILABLE] no", "EOF",
+               NULL}},
+    {"BAD brings forth no password either", .password = "sesame",
+     .why = "login as user refused: what (it may",
+     .steps = {CAPS("AUTH=PLAIN AUTH=SCRAM-SHA-256"), "C AUTHENTICATE SCRAM-SHA-256",
+               "S $T BAD what", "EOF", NULL}},
+    {"nor BAD to both ways of asking", .password = "sesame",
+     .why = "login as user refused: what (it may",
+     .steps = {CAPS("SASL-IR AUTH=SCRAM-SHA-256"), "P A1 AUTHENTICATE SCRAM-SHA-256 biws",
+               "S A1 BAD what", "C AUTHENTICATE SCRAM-SHA-256", "S $T BAD what", "EOF", NULL}},
     {"a challenge that is none", .why = "makes no sense", .auth = "SCRAM-SHA-256",
-     .steps = {CAPS("AUTH=SCRAM-SHA-256"), "C AUTHENTICATE SCRAM-SHA-256", "S + ",
-               "P biwsbj11c2VyLHI9", "S + eD15", "EOF", NULL}},
+     .steps = {CAPS("AUTH=SCRAM-SHA-256"), SCRAM, "S + eD15", "EOF", NULL}},
+    {"two thousand million rounds", .why = "more than 10000000 rounds",
+     .steps = {CAPS("AUTH=SCRAM-SHA-256"), SCRAM,
+               "S + cj14LHM9YzJGc2RBPT0saT0yMDAwMDAwMDAw" /* r=x,s=c2FsdA==,i=2000000000 */, "EOF",
+               NULL}},
+    {"a number of rounds that has no end", .why = "more than 10000000 rounds",
+     .steps =
+         {CAPS("AUTH=SCRAM-SHA-256"), SCRAM,
+          "S + cj14LHM9YzJGc2RBPT0saT0xODQ0Njc0NDA3MzcwOTU1MTYxNw==" /* i=18446744073709551617 */,
+          "EOF", NULL}},
+    {"rounds that take longer than the login may", .why = "longer than the login may", .timeout = 1,
+     .steps = {CAPS("AUTH=SCRAM-SHA-256"), SCRAM,
+               "S + cj14LHM9YzJGc2RBPT0saT0xMDAwMDAwMA==" /* i=10000000 */, "EOF", NULL}},
+    {"an error of SCRAM's is a refused login", .why = "login refused: invalid-proof",
+     .steps = {CAPS("AUTH=SCRAM-SHA-256"), SCRAM, "S + ZT1pbnZhbGlkLXByb29m", "EOF", NULL}},
     {"a server that does not prove itself", .why = "did not prove itself",
      .steps = {CAPS("SASL-IR AUTH=SCRAM-SHA-256"), "P A1 AUTHENTICATE SCRAM-SHA-256 biws",
                "S A1 OK in", "EOF", NULL}},
@@ -320,7 +357,8 @@ static void run(const struct login *l)
 
     if (server.error[0])
         fail_msg("%s: %s (%s)", l->name, server.error, buf_str(&why));
-    if (opened != !l->why || (l->why && !strstr(buf_str(&why), l->why)))
+    if (opened != !(l->why || l->why_all) || (l->why && !strstr(buf_str(&why), l->why)) ||
+        (l->why_all && strcmp(buf_str(&why), l->why_all) != 0))
         fail_msg("%s: %s: %s", l->name, opened ? "logged in" : "not logged in", buf_str(&why));
     if (!opened && (strchr(buf_str(&why), '\n') ||
                     (*config.password && strstr(buf_str(&why), config.password))))

@@ -1,0 +1,209 @@
+"""What a server may not do to the login: what it says before TLS, how it uses SCRAM, what it echoes.
+
+The scripted servers here are those of an attacker on the line, or of nobody's ill will.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import subprocess
+
+import pytest
+
+import mount as mounting
+from conftest import write_password
+from messages import message
+from mini import MiniServer, text
+from mount import SLOW, mount_entry
+from server import wait_until
+
+PASSWORD = 'wonderland "by" night'
+
+
+def mini_server(**kwargs):
+    """A server with two folders of one message each; the password needs quoting."""
+    server = MiniServer(**kwargs)
+    server.users['alice'] = PASSWORD
+    for folder in ('INBOX', 'Other'):
+        server.box(folder).add(message(1).data)
+    return server
+
+
+@pytest.fixture
+def mini():
+    return mini_server()
+
+
+@pytest.fixture
+def refuses(tmp_path, serve):
+    """refuses(mini, options...): imapfs must not mount; what it says."""
+    passfile = write_password(tmp_path / 'password', PASSWORD)
+    (tmp_path / 'mnt').mkdir()
+
+    def run(mini, *options, debug=False):
+        serve(mini)
+        given = ','.join([f'passfile={passfile}', 'tls=no', *options])
+        done = mounting.run(['-d' if debug else '-f', '-o', given,
+                             f'imap://alice@{mini.host}:{mini.port}', str(tmp_path / 'mnt')],
+                            tmp_path)
+        assert done.returncode == 1 and mount_entry(tmp_path / 'mnt') is None
+        return done.stderr
+
+    yield run
+    if mount_entry(tmp_path / 'mnt'):
+        subprocess.run(['fusermount3', '-u', '-z', str(tmp_path / 'mnt')], check=False, timeout=30)
+
+
+# ---- before TLS ----------------------------------------------------------------------------------
+
+
+def test_nothing_said_before_tls_is_kept(server, serve, start_mount, tmp_path):
+    """ENABLED, NAMESPACE and capabilities from whoever is on the line (CVE-2021-29969 and its kin)."""
+    mini = mini_server(tls=server.authority.issue())
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'AUTH=PLAIN', 'CONDSTORE', 'NAMESPACE']
+
+    def before_tls(session, _command):
+        session.send(b'* ENABLED QRESYNC CONDSTORE\r\n* NAMESPACE (("Evil/" "/")) NIL NIL\r\n'
+                     b'* CAPABILITY IMAP4rev1 STARTTLS QRESYNC NOTIFY MOVE AUTH=LOGIN\r\n'
+                     b'* OK [NOTIFICATIONOVERFLOW] x\r\n')
+
+    def select(session, command):
+        session.send(b'* OK [HIGHESTMODSEQ 77] x\r\n')
+        if len(command.args) > 1 and 'QRESYNC' in repr(command.args[1]):
+            session.reply('QRESYNC was not enabled', 'BAD')
+            return True
+        return None
+
+    mini.on['STARTTLS'] = before_tls
+    mini.on['SELECT'] = mini.on['EXAMINE'] = select
+    serve(mini)
+    passfile = write_password(tmp_path / 'password', PASSWORD)
+    mail = start_mount(f'imap://alice@localhost:{mini.port}',
+                       [f'passfile={passfile}', f'cafile={server.cafile}', 'connections=1'])
+    selects = []
+
+    def both_twice():
+        for folder in ('INBOX', 'Other'):
+            assert len(mail.names(folder)) == 1
+        selects[:] = [c for c in mini.commands if c.name in ('SELECT', 'EXAMINE')]
+        return len(selects) >= 4  # the later ones know what was there before
+
+    assert wait_until(both_twice, 30 * SLOW)
+    assert 'STARTTLS' in mini.names()
+    assert not [c for c in selects if b'QRESYNC' in c.raw], selects
+    assert mini.names().count('CAPABILITY') >= 2
+    assert {'INBOX', 'Other'} <= set(os.listdir(mail.path))
+
+
+def test_bye_to_starttls_is_one_line(server, serve, tmp_path):
+    mini = mini_server(tls=server.authority.issue())
+
+    def bye(session, _command):
+        session.send(b'* BYE come back later\r\n')
+        session.peer.drop()
+
+    mini.on['STARTTLS'] = bye
+    serve(mini)
+    passfile = write_password(tmp_path / 'password', PASSWORD)
+    (tmp_path / 'mnt').mkdir()
+    for background in (False, True):
+        done = mounting.run(['-f', '-o', f'passfile={passfile},cafile={server.cafile}',
+                             f'imap://alice@localhost:{mini.port}',
+                             str(tmp_path / 'mnt')][background:], tmp_path)
+        assert done.returncode == 1
+        assert re.fullmatch(r'imapfs: .*STARTTLS: come back later\n', done.stderr), done.stderr
+
+
+# ---- SCRAM ---------------------------------------------------------------------------------------
+
+
+class Scram:
+    """An AUTHENTICATE SCRAM-SHA-256 of a server that knows the password (RFC 5802, RFC 7677)."""
+
+    def __init__(self, rounds, password=PASSWORD):
+        self.rounds = rounds
+        self.password = password
+        self.signed = True
+        self.tries = 0
+
+    def __call__(self, session, command):
+        self.tries += 1
+        if command.args[1:]:
+            first = base64.b64decode(text(command.args[1])).decode()
+        else:
+            session.send(b'+ \r\n')
+            first = base64.b64decode(session.peer.recv_line()).decode()
+        bare = first.split(',', 2)[2]
+        nonce = re.search(r'r=([^,]*)', bare).group(1) + 'server'
+        challenge = f'r={nonce},s={base64.b64encode(b"salt").decode()},i={self.rounds}'
+        session.send(b'+ %s\r\n' % base64.b64encode(challenge.encode()))
+        final = base64.b64decode(session.peer.recv_line()).decode()
+        without, _, proof = final.rpartition(',p=')
+        salted = hashlib.pbkdf2_hmac('sha256', self.password.encode(), b'salt', self.rounds)
+        client = hmac.digest(salted, b'Client Key', 'sha256')
+        whole = f'{bare},{challenge},{without}'.encode()
+        signature = hmac.digest(hashlib.sha256(client).digest(), whole, 'sha256')
+        if bytes(a ^ b for a, b in zip(client, signature)) != base64.b64decode(proof):
+            session.reply('[AUTHENTICATIONFAILED] wrong', 'NO')
+            return True
+        server = hmac.digest(hmac.digest(salted, b'Server Key', 'sha256'), whole, 'sha256')
+        session.send(b'+ %s\r\n' % base64.b64encode(b'v=' + base64.b64encode(server)))
+        session.peer.recv_line()
+        session.user = 'alice'
+        session.reply('in')
+        return True
+
+
+def scram(mini, rounds, **kwargs):
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'SASL-IR', 'AUTH=PLAIN', 'AUTH=SCRAM-SHA-256']
+    mini.on['AUTHENTICATE'] = Scram(rounds, **kwargs)
+    return mini.on['AUTHENTICATE']
+
+
+@pytest.mark.parametrize('rounds', [1, 4096, 60_000, 600_000])
+def test_scram_with_many_rounds(mini, mount_mini, rounds):
+    scram(mini, rounds)
+    assert len(mount_mini(mini, 'connections=1').names()) == 1
+
+
+def test_scram_with_endless_rounds(mini, refuses):
+    """Without a limit the mount would be busy for half an hour."""
+    peer = scram(mini, 2_000_000_000)
+    assert 'more than 10000000 rounds' in refuses(mini)
+    assert peer.tries == 1 and 'LOGIN' not in mini.names()
+
+
+def test_scram_that_takes_too_long(mini, refuses):
+    scram(mini, 10_000_000)
+    assert 'longer than the login may' in refuses(mini, 'timeout=1')
+
+
+def test_scram_without_secrets(mini, refuses, mount_mini):
+    """mailutils offers it and has none: once is enough, and the user is told what to do."""
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'AUTH=PLAIN', 'AUTH=SCRAM-SHA-256']
+
+    def authenticate(session, command):
+        if text(command.args[0]) == 'PLAIN':
+            return None
+        session.reply('Authentication failed', 'NO')
+        return True
+
+    mini.on['AUTHENTICATE'] = authenticate
+    said = refuses(mini)
+    assert '-o auth=PLAIN' in said and said.count('\n') == 1
+    assert mini.names().count('AUTHENTICATE') == 1 and 'LOGIN' not in mini.names()
+
+
+def test_what_the_hint_says_works(mini, mount_mini):
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'AUTH=PLAIN', 'AUTH=SCRAM-SHA-256']
+    assert len(mount_mini(mini, 'auth=PLAIN').names()) == 1
+
+
+def test_no_password_after_bad_to_scram(mini, refuses):
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'AUTH=PLAIN', 'AUTH=SCRAM-SHA-256']
+    mini.on['AUTHENTICATE'] = lambda session, command: session.reply('what?', 'BAD') or True
+    refuses(mini)
+    assert 'LOGIN' not in mini.names()
+    assert not [c for c in mini.commands if b'PLAIN' in c.raw]
