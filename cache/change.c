@@ -139,34 +139,72 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 
 /* ---- move ---- */
 
-/* Puts the moved message where it is now, if nothing is in doubt. */
-static void arrive(struct change *c, struct folder *d, const struct folder *from,
-                   const struct op *op)
+/* Is the new UID one of the folder that is known? Under which UIDVALIDITY the UIDs are of a folder
+ * of which nothing is known yet, COPYUID is the first to tell. */
+static bool is_of(struct folder *d, const struct op *op)
+{
+    if (!op->new_uid || !op->new_uidvalidity)
+        return false;
+    if (!d->uidvalidity && !d->loaded && !d->syncing && !d->msgs.n)
+        d->uidvalidity = op->new_uidvalidity;
+    return d->uidvalidity == op->new_uidvalidity;
+}
+
+/* A message that the server has not described yet where it is now is presumed to be there what it
+ * was, or still is, where it came from. */
+static void presume(struct change *c, struct folder *d, struct msg *m, bool is_new)
+{
+    struct folder *from = folder_by_gen(c->a, c->gen);
+    const struct msg *was = from ? msgtable_find(&from->msgs, c->uid) : NULL;
+    const char *label = was ? msgtable_label(&from->msgs, was) : c->label;
+    if (!was)
+        was = &c->was;
+    m->date = was->date;
+    m->size = was->size;
+    m->flags |= was->flags & (MSG_NAMED | MSG_SIZED);
+    msgtable_set_label(&d->msgs, m, label, strlen(label));
+    if (!is_new)
+        return; /* its flags were told, perhaps */
+    m->flags |= was->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_DELETED;
+    for (unsigned i = 0; from && i < MSG_KEYWORDS; i++) /* each folder numbers its keywords */
+        if (was->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
+            m->flags |=
+                folder_keyword(d, (struct str){from->keywords[i], strlen(from->keywords[i])});
+}
+
+/* The folder is another one than is known, or it is not said where in it the message is. */
+static void arrive_unseen(struct account *a, struct folder *d, const struct op *op)
+{
+    folder_doubt(d);
+    memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
+    d->none_at = 0;
+    if (op->new_uid && d->uidvalidity) {
+        d->dirty |= CHANGE_POLL;
+        watch_folder(a, d);
+    }
+}
+
+/* Puts the moved message where it is now, if nothing is in doubt. UIDNEXT stays as it is, so that
+ * the next sync asks for the message as for all that is new, and presumes nothing. */
+static void arrive(struct change *c, struct folder *d, const struct op *op)
 {
     struct account *a = c->a;
-    bool sure = op->new_uid && op->new_uidvalidity == d->uidvalidity;
-    if (sure && op->new_uid < UINT32_MAX) {
+    bool sure = is_of(d, op), is_new = sure && !msgtable_knows(&d->msgs, op->new_uid);
+    struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
+    if (!m) {
+        arrive_unseen(a, d, op);
+        return;
+    }
+    if (op->new_uid < UINT32_MAX) {
         d->none_from = op->new_uid + 1; /* it got the next one there was */
         d->none_at = op->submitted;
     }
-    struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
-    if (!m) {
-        folder_doubt(d);
-        memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
-        return;
+    if (!(m->flags & MSG_NAMED)) {
+        presume(c, d, m, is_new);
+        d->version++;
+        if (m->flags & MSG_NAMED && msg_visible(m))
+            folder_event(a, d, m, EVENT_NEW);
     }
-    m->date = c->was.date;
-    m->size = c->was.size;
-    m->flags = c->was.flags & (FLAG_SYSTEM | MSG_NAMED);
-    for (unsigned i = 0; from && i < MSG_KEYWORDS; i++) /* each folder numbers its keywords */
-        if (c->was.flags >> (MSG_KEYWORD_SHIFT + i) & 1)
-            m->flags |=
-                folder_keyword(d, (struct str){from->keywords[i], strlen(from->keywords[i])});
-    msgtable_set_label(&d->msgs, m, c->label, strlen(c->label));
-    d->version++;
-    folder_event(a, d, m, EVENT_NEW);
-    if (d->uidnext == op->new_uid)
-        d->uidnext++;
     char own[32]; /* was known not to be there, perhaps */
     snprintf(own, sizeof own, "%u.eml", op->new_uid);
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, d), own);
@@ -204,9 +242,8 @@ static void on_moved(struct op *op)
     if (d)
         d->arrivals--;
     if (!op->err && d) {
-        arrive(c, d, folder_by_gen(a, c->gen), op);
-        if (op->new_uid)
-            moved_note(a, c->gen, c->uid, d->gen, op->new_uid, c->name);
+        arrive(c, d, op);
+        moved_note(a, c->gen, c->uid, d, op, c->name);
         if (c->name)
             a->hooks.entry_stale(a->hooks.ctx, c->dest, c->name);
         folder_tell(a, d);

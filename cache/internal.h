@@ -344,8 +344,10 @@ uint64_t prefetch_unread(const struct account *a);
 
 /* ---- moved.c: where messages went that this mount moved ---- */
 
-void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen, uint32_t new_uid,
-                const char *name);
+/* The message was moved to `dest`, as the answer to `op` says (COPYUID), where it is to be found by
+ * `name` (NULL: by none that was given). */
+void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
+                const struct op *op, const char *name);
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
 uint32_t moved_alias(struct account *a, const struct folder *f, const char *name);
 void moved_free(struct account *a);

@@ -1,6 +1,9 @@
 /* Where messages went that this mount moved: the kernel and open files still know them by their old
  * numbers, and the user by the name he gave them. Bounded; what falls out is found by its new name.
- */
+ *
+ * Where that is, is noted as the server said it, by a UID under a UIDVALIDITY, and holds while that
+ * is the UIDVALIDITY under which the folder is known: not in a folder that was made anew, nor in
+ * the one before it when the server spoke of the new one. */
 #include "cache/internal.h"
 
 #include <stdlib.h>
@@ -10,15 +13,15 @@
 enum { MOVED_MAX = 65536 };
 
 struct moved {
-    uint64_t from; /* generation and UID */
-    uint64_t to;
+    uint64_t from;                     /* generation and UID */
+    uint32_t folder, uidvalidity, uid; /* folder.id and so on: what it is now */
     UT_hash_handle hh;
 };
 
 struct alias {
     uint32_t uid;
     UT_hash_handle hh;
-    char key[]; /* generation in hex, '/', name */
+    char key[]; /* folder.id and UIDVALIDITY in hex, each with '/' behind it, then the name */
 };
 
 static uint64_t number(uint32_t gen, uint32_t uid)
@@ -26,16 +29,16 @@ static uint64_t number(uint32_t gen, uint32_t uid)
     return (uint64_t)gen << 32 | uid;
 }
 
-static void alias_key(struct buf *key, uint32_t gen, const char *name)
+static void alias_key(struct buf *key, uint32_t folder, uint32_t uidvalidity, const char *name)
 {
-    buf_addf(key, "%x/%s", gen, name);
+    buf_addf(key, "%x/%x/%s", folder, uidvalidity, name);
 }
 
-static struct alias *find_alias(struct account *a, uint32_t gen, const char *name)
+static struct alias *find_alias(struct account *a, const struct folder *f, const char *name)
 {
     struct buf key = {0};
     struct alias *al;
-    alias_key(&key, gen, name);
+    alias_key(&key, f->id, f->uidvalidity, name);
     HASH_FIND_STR(a->aliases, buf_str(&key), al);
     buf_free(&key);
     return al;
@@ -47,26 +50,28 @@ static void alias_drop(struct account *a, struct alias *al)
     free(al);
 }
 
-static void note_alias(struct account *a, uint32_t gen, uint32_t uid, const char *name)
+static void note_alias(struct account *a, const struct moved *m, const char *name)
 {
     struct buf key = {0};
-    alias_key(&key, gen, name);
+    alias_key(&key, m->folder, m->uidvalidity, name);
     struct alias *al;
     HASH_FIND_STR(a->aliases, buf_str(&key), al);
     if (al)
         alias_drop(a, al);
     al = mem_alloc(sizeof *al + key.len + 1);
     memcpy(al->key, buf_str(&key), key.len + 1);
-    al->uid = uid;
+    al->uid = m->uid;
     buf_free(&key);
     HASH_ADD_STR(a->aliases, key, al);
     if (HASH_COUNT(a->aliases) > MOVED_MAX)
         alias_drop(a, a->aliases); /* the oldest: uthash keeps the order of insertion */
 }
 
-void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen, uint32_t new_uid,
-                const char *name)
+void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
+                const struct op *op, const char *name)
 {
+    if (!op->new_uid || !op->new_uidvalidity)
+        return;
     uint64_t from = number(gen, uid);
     struct moved *m;
     HASH_FIND(hh, a->moved, &from, sizeof from, m);
@@ -76,7 +81,9 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
     }
     m = mem_zalloc(sizeof *m);
     m->from = from;
-    m->to = number(new_gen, new_uid);
+    m->folder = dest->id;
+    m->uidvalidity = op->new_uidvalidity;
+    m->uid = op->new_uid;
     HASH_ADD(hh, a->moved, from, sizeof from, m);
     if (HASH_COUNT(a->moved) > MOVED_MAX) {
         struct moved *oldest = a->moved;
@@ -84,7 +91,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, uint32_t new_gen,
         free(oldest);
     }
     if (name)
-        note_alias(a, new_gen, new_uid, name);
+        note_alias(a, m, name);
 }
 
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
@@ -92,10 +99,11 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
     uint64_t from = number(*gen, *uid);
     struct moved *m;
     HASH_FIND(hh, a->moved, &from, sizeof from, m);
-    if (!m)
+    const struct folder *f = m ? folder_by_id(a, m->folder) : NULL;
+    if (!f || f->uidvalidity != m->uidvalidity)
         return false;
-    *gen = (uint32_t)(m->to >> 32);
-    *uid = (uint32_t)m->to;
+    *gen = f->gen;
+    *uid = m->uid;
     return true;
 }
 
@@ -110,7 +118,7 @@ static bool is_anothers(const char *name, uint32_t uid, uint32_t uidnext)
 
 uint32_t moved_alias(struct account *a, const struct folder *f, const char *name)
 {
-    struct alias *al = find_alias(a, f->gen, name);
+    struct alias *al = find_alias(a, f, name);
     if (!al)
         return 0;
     if (is_anothers(name, al->uid, f->uidnext)) {

@@ -312,7 +312,7 @@ static void sync_step(struct account *a, struct folder *f)
 
 static void plan(struct account *a, struct folder *f, const struct mailbox_state *s)
 {
-    if (f->uidvalidity != s->uidvalidity && (f->loaded || f->msgs.n)) {
+    if (f->uidvalidity != s->uidvalidity && (f->uidvalidity || f->loaded || f->msgs.n)) {
         log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->wire, s->uidvalidity,
                  f->uidvalidity);
         folder_reset(a, f);
