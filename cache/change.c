@@ -131,10 +131,12 @@ static struct op *message_op(struct change *c, struct folder *f, const struct ms
 static void check_stale(struct account *a, uint32_t gen, int err)
 {
     struct folder *f = folder_by_gen(a, gen);
-    if (f && err == -ESTALE)
+    if (f && err == -ESTALE) {
         folder_reset(a, f);
-    else if (f && err == -ENOENT)
+        folder_tell(a, f);
+    } else if (f && err == -ENOENT) {
         folder_doubt(f);
+    }
 }
 
 /* ---- move ---- */

@@ -68,12 +68,13 @@ struct folder {
     } probed[8];    /* the last ones that succeeded */
     unsigned nprobed;
     bool syncing;
-    bool loading;   /* it is the first one of all messages */
-    bool probing;   /* it is about one message */
-    bool patient;   /* its look is nobody's, and waits for a connection */
-    bool pinging;   /* ... but somebody joined it */
-    unsigned dirty; /* CHANGE_... bits the server hinted at since the last look */
-    unsigned todo;  /* SYNC_... bits of the running sync */
+    bool loading;      /* it is the first one of all messages */
+    bool probing;      /* it is about one message */
+    bool patient;      /* its look is nobody's, and waits for a connection */
+    bool pinging;      /* ... but somebody joined it */
+    unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
+    unsigned todo;     /* SYNC_... bits of the running sync */
+    unsigned restarts; /* how often it was begun anew, as the folder turned out to be another one */
     uint32_t sync_from;
     uint32_t met_upto;   /* the last UID of its rows of new messages */
     uint32_t asked_upto; /* the last UID known when it began to ask which UIDs there are, */
@@ -259,7 +260,9 @@ void folder_event(struct account *a, const struct folder *f, const struct msg *m
 /* Takes a message out of the folder and says so upward. */
 void msg_drop(struct account *a, struct folder *f, struct msg *m);
 
-/* Forgets all messages; the folder must be loaded anew. */
+/* Forgets all messages and begins a new generation; the folder must be loaded anew. A sync that is
+ * under way, unless it is the caller's own, is ended with folder_reset(). */
+void folder_forget(struct account *a, struct folder *f);
 void folder_reset(struct account *a, struct folder *f);
 
 void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
@@ -273,6 +276,10 @@ void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidi
 /* The server had nothing to say of this message: finds out whether it is gone, and wakes the
  * waiters then. */
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters);
+
+/* The generation that the running sync is about, if there is one, has ended, and so does the sync:
+ * what is still to come of it counts for nothing, and who waits for it waits for another. */
+void sync_outdated(struct account *a, struct folder *f);
 
 /* Ends a sync whose step was refused, now that LIST has told whether the mailbox is there. Takes
  * the account's lock. */

@@ -105,7 +105,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
     f->removed_at = clock_ms();
 }
 
-void folder_reset(struct account *a, struct folder *f)
+void folder_forget(struct account *a, struct folder *f)
 {
     f->loaded = false;
     for (size_t i = 0; i < f->msgs.n; i++)
@@ -114,12 +114,18 @@ void folder_reset(struct account *a, struct folder *f)
     msgtable_clear(&f->msgs);
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);
-    f->load_upto = f->probe = 0;
+    f->load_upto = 0;
     memset(f->probed, 0, sizeof f->probed);
     f->uidvalidity = f->uidnext = 0;
     f->none_at = 0;
     f->modseq = 0;
     folder_doubt(f);
+}
+
+void folder_reset(struct account *a, struct folder *f)
+{
+    folder_forget(a, f);
+    sync_outdated(a, f);
 }
 
 struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct folder **f)

@@ -4,7 +4,10 @@
  * UIDVALIDITY, UIDNEXT, the number of messages, HIGHESTMODSEQ. From the difference follows what it
  * asks for, one step after the other: metadata of new messages, changed flags, which UIDs are left,
  * metadata of UIDs that came without. When nothing changed, the look is all. Rows come as events
- * while a step runs; messages.c takes them in, whoever asked for them. */
+ * while a step runs; messages.c takes them in, whoever asked for them.
+ *
+ * A sync is about one generation of the folder, and its steps carry that. When it turns out from
+ * elsewhere that the folder is another one, the sync is over whatever its steps still bring. */
 #include "cache/internal.h"
 
 #include <errno.h>
@@ -48,14 +51,23 @@ enum { PROBED = sizeof((struct folder *)NULL)->probed / sizeof *((struct folder 
 
 static void sync_step(struct account *a, struct folder *f);
 
-enum { RETRY_LATER = 5000 }; /* ms after a look that failed, if nobody asks */
+enum {
+    RETRY_LATER = 5000, /* ms after a look that failed, if nobody asks */
+    MAX_RESTARTS = 3,   /* of a sync that hears of another UIDVALIDITY each time */
+};
 
-/* Ends the sync; returns those to be woken once the lock is released. */
-static struct waiter *sync_end(struct account *a, struct folder *f, int err)
+static void sync_over(struct folder *f)
 {
     f->syncing = f->loading = false;
     f->todo = 0;
     uidset_free(&f->holes);
+}
+
+/* Ends the sync; returns those to be woken once the lock is released. */
+static struct waiter *sync_end(struct account *a, struct folder *f, int err)
+{
+    sync_over(f);
+    f->restarts = 0;
     if (err)
         f->dirty |= f->sync_dirty;
     if (!err && f->probing) {
@@ -81,10 +93,10 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
     return woken;
 }
 
-/* Every step ends here: the folder is looked up again, since it may be gone. */
+/* Every step ends here: its folder is looked up again, since it may be gone, or another one. */
 static struct folder *step_folder(struct account *a, const struct op *op)
 {
-    struct folder *f = folder_by_id(a, (uint32_t)op->cookie);
+    struct folder *f = folder_by_gen(a, (uint32_t)op->cookie);
     return f && f->syncing ? f : NULL;
 }
 
@@ -93,12 +105,19 @@ static void step_end(struct account *a, struct op *op, struct folder *f)
 {
     struct waiter *woken = NULL;
     int err = op->err;
-    if (f && err == -ESTALE)
+    if (f && err == -ESTALE && f->restarts < MAX_RESTARTS) {
+        f->restarts++;
         folder_reset(a, f);
-    if (f && (err || !f->todo))
+        folder_tell(a, f);
+    } else if (f && err) {
+        if (err == -ESTALE)
+            folder_forget(a, f);
         woken = sync_end(a, f, err);
-    else if (f)
+    } else if (f && !f->todo) {
+        woken = sync_end(a, f, 0);
+    } else if (f) {
         sync_step(a, f);
+    }
     account_unlock(a);
     wake_all(woken, err);
     op_free(op);
@@ -125,16 +144,19 @@ static void step_done(struct account *a, struct op *op, struct folder *f)
 
 void sync_refused(struct account *a, struct op *op)
 {
+    struct waiter *orphans = NULL;
     account_lock(a);
     struct folder *f = step_folder(a, op);
     /* Dovecot 2.3 with an index of mailboxes LISTs a deleted one above others as if it were there.
      */
     if (f && op->err == -ENOENT && f->children) {
         tree_noselect(a, f, true);
-        f->todo = 0;
-        op->err = 0;
+        sync_outdated(a, f);
+        orphans = waiters_take(&a->orphans);
+        f = NULL;
     }
     step_end(a, op, f);
+    wake_all(orphans, 0);
 }
 
 /* All messages up to here are known. Not so up to the last one in the table: this mount may just
@@ -269,7 +291,7 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
                         void (*done)(struct op *))
 {
     struct op *op = account_op(a, kind, f->wire, f->uidvalidity, done);
-    op->cookie = f->id;
+    op->cookie = f->gen;
     op->text = text;
     if (kind == OP_FLAGS)
         op->modseq = f->modseq;
@@ -315,7 +337,7 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
     if (f->uidvalidity != s->uidvalidity && (f->uidvalidity || f->loaded || f->msgs.n)) {
         log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->wire, s->uidvalidity,
                  f->uidvalidity);
-        folder_reset(a, f);
+        folder_forget(a, f);
     }
     f->uidvalidity = s->uidvalidity;
     f->exists = s->exists;
@@ -391,11 +413,25 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     }
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
     struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_look_done);
-    op->cookie = f->id;
+    op->cookie = f->gen;
     op->modseq = f->loaded ? f->modseq : 0;
     op->modseq_validity = f->uidvalidity;
     op->patient = f->patient;
     pool_submit(a->pool, op);
+}
+
+void sync_outdated(struct account *a, struct folder *f)
+{
+    if (!f->syncing)
+        return;
+    sync_over(f);
+    f->patient = false;
+    if (f->noselect) { /* there is nothing to wait for */
+        waiters_move(&a->orphans, &f->sync_waiters);
+        waiters_move(&a->orphans, &f->row_waiters);
+    } else if (f->sync_waiters || f->row_waiters) {
+        sync_begin(a, f, f->probing ? f->probe : 0);
+    }
 }
 
 /* The look that was begun for nobody waits for a connection as long as it takes; who joins it must

@@ -27,10 +27,190 @@ static void test_load(void **state)
     stub_close(&s);
 }
 
+/* Another connection finds out that the folder is another one: what a STORE was about is void. */
+static void refuse_store(struct stub *s, const struct msg_info *m)
+{
+    struct asker q = ASKER;
+    int err = account_store(s->account, m->gen, m->uid, "+FLAGS (\\Seen)", &q.w);
+    assert_int_equal(err, -EINPROGRESS);
+    stub_answer(stub_take(OP_STORE), -ESTALE);
+    assert_int_equal(asker_wait(&q), -ESTALE);
+}
+
+static bool is_loaded(struct stub *s, const char *name)
+{
+    struct folder_info info;
+    assert_int_equal(account_folder(s->account, stub_folder(s, name), &info), 0);
+    return info.loaded;
+}
+
+/* While a sync is under way, whatever it has come to, the folder turns out to be another one: what
+ * the sync brings is of no use, and who waits for it waits for what there is now. */
+static void remade_at(enum op_kind step)
+{
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    struct msg_info m;
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 3);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    stub_ask(&s, inbox, &q);
+    struct op *op = stub_take(OP_CHECK);
+    if (step != OP_CHECK) {
+        stub_changed("INBOX", 7, CHANGE_EXISTS | CHANGE_FLAGS | CHANGE_EXPUNGE);
+        stub_answer_look(op, 7, 4, 3, 0);
+        op = stub_take(OP_META);
+    }
+    if (step == OP_FLAGS || step == OP_SEARCH) {
+        stub_answer(op, 0);
+        op = stub_take(OP_FLAGS);
+    }
+    if (step == OP_SEARCH) {
+        stub_answer(op, 0);
+        op = stub_take(OP_SEARCH);
+    }
+    assert_int_equal(op->kind, step);
+    refuse_store(&s, &m);
+    struct op *look = stub_take(OP_CHECK); /* at once, since someone waits */
+    assert_false(asker_woken(&q));
+    if (step == OP_CHECK)
+        stub_answer_look(op, 7, 4, 3, 0);
+    else if (step == OP_SEARCH)
+        stub_answer_search(op, "1:3");
+    else
+        stub_answer(op, 0);
+    assert_false(is_loaded(&s, "INBOX"));
+    assert_false(asker_woken(&q));
+    assert_true(stub_quiet());
+
+    stub_answer_look(look, 8, 3, 2, 0);
+    op = stub_take(OP_META);
+    stub_meta("INBOX", 8, 1, 1, "");
+    stub_meta("INBOX", 8, 2, 2, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_true(is_loaded(&s, "INBOX"));
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 2 ");
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &m), -ESTALE);
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+static void test_remade_under_sync(void **state)
+{
+    (void)state;
+    remade_at(OP_CHECK);
+    remade_at(OP_META);
+    remade_at(OP_FLAGS);
+    remade_at(OP_SEARCH);
+}
+
+/* Likewise while it is loaded, and while one message of it is asked for. */
+static void test_remade_under_load(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    struct msg_info m;
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_meta("INBOX", 7, 2, 2, "");
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    refuse_store(&s, &m);
+    stub_meta("INBOX", 7, 3, 3, "");
+    stub_answer(op, 0);
+    assert_false(is_loaded(&s, "INBOX"));
+    assert_false(asker_woken(&q));
+    assert_string_equal(stub_shown(&s, inbox, &shown), "");
+    stub_answer_look(stub_take(OP_CHECK), 8, 2, 0, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "");
+    assert_true(is_loaded(&s, "INBOX"));
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+static void test_remade_under_probe(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER, second = ASKER;
+    struct msg_info m;
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    assert_int_equal(account_find(s.account, inbox, 2, INT64_MAX, &m, &q.w), -EINPROGRESS);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 7, 2, 2, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+
+    assert_int_equal(account_find(s.account, inbox, 3, INT64_MAX, &m, &second.w), -EINPROGRESS);
+    op = stub_take(OP_META);
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    refuse_store(&s, &m);
+    struct op *look = stub_take(OP_CHECK);
+    stub_answer(op, 0);
+    assert_false(asker_woken(&second));
+    stub_answer_look(look, 8, 4, 3, 0);
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "3");
+    assert_int_equal(op->uidvalidity, 8);
+    stub_meta("INBOX", 8, 3, 3, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&second), 0);
+    assert_int_equal(account_find(s.account, inbox, 3, 0, &m, NULL), 0);
+    stub_close(&s);
+}
+
+/* A step of the sync itself hears that the folder is another one. */
+static void test_stale_step(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    stub_answer(stub_take(OP_META), -ESTALE);
+    stub_answer_look(stub_take(OP_CHECK), 8, 2, 1, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 8, 1, 1, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 ");
+
+    /* Not for ever. */
+    stub_ask(&s, inbox, &q);
+    for (unsigned i = 0; !asker_woken(&q); i++) {
+        assert_true(i < 10);
+        stub_answer_look(stub_take(OP_CHECK), 9 + i, 4, 3, 0);
+        stub_answer(stub_take(OP_META), -ESTALE);
+    }
+    assert_int_equal(asker_wait(&q), -ESTALE);
+    assert_false(is_loaded(&s, "INBOX"));
+    buf_free(&shown);
+    stub_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load),
+        cmocka_unit_test(test_remade_under_sync),
+        cmocka_unit_test(test_remade_under_load),
+        cmocka_unit_test(test_remade_under_probe),
+        cmocka_unit_test(test_stale_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
