@@ -23,32 +23,6 @@ enum {
 
 /* ---- sending ---- */
 
-void conn_debug(struct conn *c, const char *dir, const char *data, size_t len)
-{
-    if (!log_debugging())
-        return;
-    const char *nl = memchr(data, '\n', len);
-    size_t line = nl ? (size_t)(nl - data) : len;
-    size_t rest = len - line - (nl ? 1 : 0);
-    if (line && data[line - 1] == '\r')
-        line--;
-    /* Message bytes stay out of the log also where a server sends them as a quoted string. */
-    const char *body = memmem(data, line, "BODY[", 5);
-    const char *quote =
-        *dir == '<' && body ? memmem(body, (size_t)(data + line - body), "] \"", 3) : NULL;
-    if (quote) {
-        rest += line - (size_t)(quote + 2 - data);
-        line = (size_t)(quote + 2 - data);
-    }
-    struct buf text = {0};
-    log_escape(&text, data, line, 600);
-    if (rest)
-        log_debug("imap[%u] %s %s (+%zu bytes)", c->index, dir, buf_str(&text), rest);
-    else
-        log_debug("imap[%u] %s %s", c->index, dir, buf_str(&text));
-    buf_free(&text);
-}
-
 void conn_quote(struct buf *out, const char *s)
 {
     buf_addc(out, '"');
@@ -138,6 +112,7 @@ void conn_end(struct conn *c)
 
 void conn_secret(struct conn *c, const char *data, size_t len)
 {
+    secrets_add(&c->secrets, data, len);
     buf_add(&c->out, data, len);
 }
 
@@ -353,12 +328,11 @@ static int on_response(struct conn *c, char *data, size_t len)
         if (listing && listing->kind == OP_REMOVE)
             listing->saw |=
                 OP_SAW_BELOW; /* it may have named something below: nothing is deleted */
-        struct buf text = {0};
-        log_escape(&text, data, len, 80);
-        log_warn("passing over what cannot be understood: %s", buf_str(&text));
-        buf_free(&text);
+        conn_passed_over(c, data, len);
         return *data == '*' ? 0 : -EPROTO;
     }
+    if (r.cond != COND_NONE)
+        r.text = conn_words(c, r.text);
     if (!c->greeted) {
         if (r.kind != RESP_UNTAGGED ||
             (r.cond != COND_OK && r.cond != COND_PREAUTH && r.cond != COND_BYE))
@@ -645,6 +619,8 @@ static void close_conn(struct conn *c, int err)
     buf_wipe_free(&c->out);
     buf_free(&c->in);
     buf_free(&c->reply.text);
+    buf_free(&c->words);
+    secrets_free(&c->secrets);
     arena_free(&c->arena);
     c->out_at = c->in_at = c->unsent = 0;
 }

@@ -14,6 +14,7 @@
 #include "imap/frame.h"
 #include "imap/outcome.h"
 #include "imap/pool.h"
+#include "imap/secrets.h"
 #include "imap/stream.h"
 
 /* Which untagged data a command is answered with; the oldest command that wants it gets it. */
@@ -121,7 +122,9 @@ struct conn {
     struct op *selecting; /* waits for its SELECT; nothing else is started meanwhile */
     struct endless endless;
     struct reply reply;
-    const char *fault; /* what the server did that ended the session before login; or NULL */
+    struct secrets secrets; /* what this session's login is made of */
+    struct buf words;       /* of conn_words() */
+    const char *fault;      /* what the server did that ended the session before login; or NULL */
     bool greeted;
     enum resp_cond greeting;
     bool bye;            /* the server said so */
@@ -225,14 +228,23 @@ void conn_part(struct conn *c);
  * error means that the connection is lost. */
 int conn_pump(struct conn *c, int64_t deadline);
 
-/* Appends to what is sent without a word in the log. */
+/* Appends to what is sent without a word in the log, also where the server repeats it. */
 void conn_secret(struct conn *c, const char *data, size_t len);
 
 /* The body of the thread. */
 void *conn_main(void *conn);
 
-/* Writes one line to the debug log. */
-void conn_debug(struct conn *c, const char *dir, const char *data, size_t len);
+/* ---- trace.c: what a human gets to see of it ---- */
+
+/* Writes the first line of what was sent (dir ">") or received ("<") to the debug log. */
+void conn_debug(const struct conn *c, const char *dir, const char *data, size_t len);
+
+/* Says in the log that a response makes no sense. */
+void conn_passed_over(const struct conn *c, const char *data, size_t len);
+
+/* The human text of a status response, without the secrets that the server repeats in it. Valid
+ * until it is called again. Every such text passes through here before anything is done with it. */
+struct str conn_words(struct conn *c, struct str text);
 
 /* ---- idle.c ---- */
 

@@ -250,8 +250,10 @@ static int authenticate(struct session *s, const char *mech, bool initial)
     }
     buf_wipe_free(&secret);
     sasl_free(sasl);
-    if (r < 0)
+    if (r < 0) {
+        secrets_hide(&c->secrets, s->why); /* what it has decoded of the server's words */
         return r;
+    }
     if (!err && c->reply.cond == COND_OK && !content) {
         buf_addf(s->why, "the server did not prove itself as %s demands", mech);
         err = -EPROTO;
@@ -278,7 +280,7 @@ static int login_string(struct session *s, const char *text)
         buf_adds(s->why, "the server lets in whom it has not asked for a password");
         err = -EPROTO;
     } else if (!err && !c->reply.done) {
-        conn_secret(c, text, strlen(text));
+        buf_adds(&c->out, text);
     }
     return err;
 }
@@ -417,6 +419,16 @@ static int compress(struct session *s)
     return 0;
 }
 
+/* The capabilities are told in the status. */
+static void publishable(struct conn *c)
+{
+    struct buf text = {0};
+    buf_adds(&text, c->caps.text);
+    if (secrets_hide(&c->secrets, &text))
+        snprintf(c->caps.text, sizeof c->caps.text, "%s", buf_str(&text));
+    buf_free(&text);
+}
+
 static int connect_stream(struct session *s)
 {
     struct conn *c = s->c;
@@ -434,6 +446,8 @@ static int open_once(struct session *s)
 {
     struct conn *c = s->c;
     session_forget(c);
+    secrets_free(&c->secrets);
+    secrets_add_password(&c->secrets, s->config->user, s->config->password);
     c->hold = false;
     c->greeted = c->bye = c->logout = c->serving = false;
     c->connects++;
@@ -454,6 +468,8 @@ static int open_once(struct session *s)
     /* What is offered after login may be more, or less, than before. */
     if (!err)
         err = capabilities(s);
+    if (!err)
+        publishable(c);
     return err;
 }
 

@@ -4,6 +4,8 @@ The scripted servers here are those of an attacker on the line, or of nobody's i
 """
 
 import base64
+import contextlib
+import errno
 import hashlib
 import hmac
 import os
@@ -207,3 +209,135 @@ def test_no_password_after_bad_to_scram(mini, refuses):
     refuses(mini)
     assert 'LOGIN' not in mini.names()
     assert not [c for c in mini.commands if b'PLAIN' in c.raw]
+
+
+# ---- what a server repeats -----------------------------------------------------------------------
+
+
+def said(mail):
+    """All that a user or a log can see of it."""
+    return mail.log() + (mail / '.imapfs/status').read_text()
+
+
+def forms():
+    """What the login is made of, as a server may repeat it."""
+    escaped = PASSWORD.replace('\\', '\\\\').replace('"', '\\"')
+    yield from (PASSWORD, escaped)
+    for plain in (PASSWORD, f'\0alice\0{PASSWORD}', f'alice\0alice\0{PASSWORD}'):
+        yield base64.b64encode(plain.encode()).decode().rstrip('=')
+
+
+def assert_secret(seen, sent):
+    assert 'repeats:' in seen, 'nothing of it was seen: this test tests nothing'
+    for form in (*forms(), *(line.decode('latin-1') for line in sent)):
+        # Cut where the server cuts it, too: no half of it is seen.
+        assert form not in seen and form[:len(form) // 2 + 1] not in seen, form
+
+
+class Parrot:
+    """Repeats what it heard during the login, in each kind of answer, and lets nobody in."""
+
+    def __init__(self, how):
+        self.how = how
+        self.heard = []
+
+    def __call__(self, session, command):
+        heard = [b' '.join(command.raw.split(b' ')[2:])] if command.name == 'LOGIN' else []
+        if command.name == 'AUTHENTICATE':
+            if not command.args[1:]:
+                session.send(b'+ \r\n')
+            heard.append(text(command.args[1]).encode() if command.args[1:] else
+                         session.peer.recv_line())
+            if text(command.args[0]) != 'PLAIN':
+                nonce = base64.b64decode(heard[0]).rpartition(b'r=')[2]
+                session.send(b'+ ' + base64.b64encode(b'r=%ss,s=c2FsdA==,i=1' % nonce) + b'\r\n')
+                heard.append(session.peer.recv_line())
+        self.heard += heard
+        words = f'repeats: {command.raw.decode("latin-1")} {PASSWORD}'.encode('latin-1')
+        words += b''.join(b' ' + line for line in heard)
+        for line in (self.how if isinstance(self.how, list) else [self.how]):
+            session.send(line.replace(b'WORDS', words).replace(b'CUT', words[:-5]))
+        if b'BYE' in line:
+            session.peer.drop()
+        return True
+
+
+ANSWERS = {
+    'NO': b'$TAG NO WORDS\r\n', 'BAD': b'$TAG BAD WORDS\r\n', 'BYE': b'* BYE WORDS\r\n',
+    'cut': b'$TAG NO CUT\r\n',
+    'alert': [b'* OK [ALERT] WORDS\r\n', b'* NO [ALERT] WORDS\r\n', b'$TAG NO repeats: no\r\n'],
+    'nonsense': [b'* LIST (((WORDS\r\n', b'* CAPABILITY IMAP4rev1 WORDS\r\n',
+                 b'$TAG NO repeats: no\r\n'],
+    'a long line': b'$TAG NO ' + b'x' * 590 + b' repeats: WORDS\r\n',
+}
+
+
+@pytest.mark.parametrize('answer', ANSWERS)
+@pytest.mark.parametrize('mechanism', ['LOGIN', 'PLAIN', 'SCRAM-SHA-256'])
+@pytest.mark.parametrize('debug', [False, True], ids=['log', 'debug'])
+def test_a_server_that_repeats_the_login(mini, refuses, mechanism, answer, debug):
+    mini.capabilities = ['IMAP4rev1', 'UIDPLUS', 'SASL-IR', 'AUTH=PLAIN', 'AUTH=SCRAM-SHA-256']
+    parrot = mini.on['LOGIN'] = mini.on['AUTHENTICATE'] = Parrot(ANSWERS[answer])
+    seen = refuses(mini, f'auth={mechanism}', debug=debug)
+    assert '[secret]' in seen or answer in ('alert', 'nonsense')
+    assert_secret(seen, parrot.heard)
+
+
+def test_a_server_that_repeats_the_login_later(mini, mount_mini):
+    """After the login, and to what else is asked; the status and its last error, too."""
+    mini.capabilities.remove('AUTH=PLAIN')
+
+    def login(session, command):
+        session.user = 'alice'
+        words = f'repeats:{PASSWORD}'.replace('"', '').replace(' ', '-')
+        session.send(f'* CAPABILITY IMAP4rev1 UIDPLUS X={words}\r\n'.encode())
+        session.reply(f'[ALERT] repeats: welcome {command.raw.decode()}')
+        return True
+
+    def select(session, command):
+        if 'Other' in repr(command.args):
+            session.reply(f'repeats: user alice, password "{PASSWORD}"', 'NO')
+            return True
+        return None
+
+    mini.on['LOGIN'] = login
+    mini.on['SELECT'] = mini.on['EXAMINE'] = select
+    mail = mount_mini(mini, debug=True)
+    assert len(mail.names()) == 1
+    with mounting.refused(errno.EIO, errno.EACCES, errno.ENOENT):
+        os.listdir(mail / 'Other')
+    seen = said(mail)
+    assert 'last error' in seen
+    assert_secret(seen, [])
+
+
+BODIES = {
+    'a window': b'BODY[]<%d> "%s"', 'all of it': b'BODY[] "%s"', 'two spaces': b'BODY[]<%d>  "%s"',
+    'small letters': b'body[]<%d> "%s"', 'by another name': b'RFC822 "%s"',
+    'quotes inside': b'BODY[]<%d> "\\"%s"', 'no quotes': b'BODY[]<%d> %s',
+    'behind a NIL': b'BODY[TEXT] NIL BODY[]<%d> "%s"', 'unfinished': b'BODY[ "%s"',
+    'junk': b'BODY[]<%d> "%s',
+}
+
+
+@pytest.mark.parametrize('body', BODIES)
+def test_no_message_bytes_in_the_debug_log(mini, mount_mini, body):
+    """Also where a server sends them as a quoted string; nor where it makes no sense."""
+    form = BODIES[body]
+    secret = b'Subject: x SECRET-OF-THE-BODY'
+
+    def fetch(session, command):
+        if b'BODY.PEEK[]' not in command.raw:
+            return None
+        filled = form % ((0, secret) if b'%d' in form else (secret,))
+        session.send(b'* 1 FETCH (UID 1 %s)\r\n' % filled)
+        return None
+
+    mini.on['UID FETCH'] = fetch
+    mail = mount_mini(mini, debug=True)
+    with contextlib.suppress(OSError):
+        (mail / 'INBOX/1.eml').read_bytes()
+    assert mail.unmount() == 0
+    log = mail.log()
+    assert re.search(r'< \* 1 FETCH \(UID 1 (BODY|RFC822)', log, re.I)
+    assert 'SECRET-OF' not in log
