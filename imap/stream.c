@@ -46,6 +46,7 @@ struct stream {
     bool tcp;
     pid_t child; /* of a tunnel, else 0 */
     SSL *ssl;
+    bool nameless;         /* the certificate was refused and has no subjectAltName */
     bool read_wants_write; /* TLS may have to write before it can read, and the reverse */
     bool write_wants_read;
     struct deflate *deflate; /* NULL: bytes go as they are */
@@ -74,6 +75,23 @@ static int parse_fingerprint(const char *text, unsigned char pin[32])
     return n == 32 ? 0 : -EINVAL;
 }
 
+/* Does the certificate say nowhere which hosts it is for? */
+static bool names_nothing(const X509 *cert)
+{
+    return cert && X509_get_ext_by_NID(cert, NID_subject_alt_name, -1) < 0;
+}
+
+/* OpenSSL does not keep a certificate that it refuses, so what it lacks is noted here. */
+static int on_verified(int ok, X509_STORE_CTX *ctx)
+{
+    int err = X509_STORE_CTX_get_error(ctx);
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct stream *s = ssl ? SSL_get_app_data(ssl) : NULL;
+    if (!ok && s && (err == X509_V_ERR_HOSTNAME_MISMATCH || err == X509_V_ERR_IP_ADDRESS_MISMATCH))
+        s->nameless = names_nothing(X509_STORE_CTX_get0_cert(ctx));
+    return ok;
+}
+
 struct tls_config *tls_config_new(const char *cafile, const char *fingerprint, struct buf *why)
 {
     struct tls_config *c = mem_zalloc(sizeof *c);
@@ -87,7 +105,7 @@ struct tls_config *tls_config_new(const char *cafile, const char *fingerprint, s
                                  SSL_MODE_RELEASE_BUFFERS);
     /* Gmail among others closes without close_notify; IMAP's own framing tells a cut answer. */
     SSL_CTX_set_options(c->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, on_verified);
     if (fingerprint) {
         if (parse_fingerprint(fingerprint, c->pin) != 0) {
             buf_adds(why, "fingerprint= is not sha256: and 64 hexadecimal digits");
@@ -350,13 +368,15 @@ static int set_expected_name(SSL *ssl, const char *host)
 {
     if (is_address(host))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1 ? 0 : -EINVAL;
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    /* A host in the certificate's subject (CN) is none (RFC 9525 section 2). */
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (SSL_set_tlsext_host_name(ssl, host) != 1 || SSL_set1_host(ssl, host) != 1)
         return -EINVAL;
     return 0;
 }
 
-static void explain_tls(SSL *ssl, const char *host, struct buf *why)
+static void explain_tls(const struct stream *s, SSL *ssl, const char *host, struct buf *why)
 {
     long verify = SSL_get_verify_result(ssl);
     if (verify != X509_V_OK) {
@@ -366,6 +386,10 @@ static void explain_tls(SSL *ssl, const char *host, struct buf *why)
             verify == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
             verify == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY)
             buf_adds(why, " (trust it with -o cafile=FILE or -o fingerprint=sha256:HEX)");
+        if (s->nameless)
+            buf_adds(why, ": it has no subjectAltName, and a host in its subject (CN) does not "
+                          "count (trust it with -o fingerprint=sha256:HEX, or have one made that "
+                          "names the host)");
         return;
     }
     unsigned long code = ERR_peek_error();
@@ -416,6 +440,7 @@ int stream_start_tls(struct stream *s, const struct tls_config *c, const char *h
         return -EIO;
     }
     s->ssl = ssl;
+    SSL_set_app_data(ssl, s);
     for (;;) {
         ERR_clear_error();
         int ret = SSL_connect(ssl);
@@ -423,7 +448,7 @@ int stream_start_tls(struct stream *s, const struct tls_config *c, const char *h
             break;
         int e = SSL_get_error(ssl, ret);
         if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) {
-            explain_tls(ssl, host, why);
+            explain_tls(s, ssl, host, why);
             return -EPROTO;
         }
         short events = e == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN;

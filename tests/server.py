@@ -128,14 +128,15 @@ class Authority:
 
     def issue(self, name: str = 'server',
               hosts: Sequence[str] = ('DNS:localhost', 'IP:127.0.0.1', 'IP:::1'),
-              expired: bool = False, self_signed: bool = False) -> tuple[Path, Path]:
-        """Returns (certificate, key). Made once per name."""
+              expired: bool = False, self_signed: bool = False,
+              nameless: bool = False) -> tuple[Path, Path]:
+        """Returns (certificate, key). Made once per name. `nameless`: the host is in the subject only."""
         cert, key = self.directory / f'{name}.pem', self.directory / f'{name}.key'
         if cert.exists() and key.exists():
             return cert, key
         config = self._write_config(name, 'basicConstraints=critical,CA:FALSE\n'
                                     'extendedKeyUsage=serverAuth\n'
-                                    f'subjectAltName={",".join(hosts)}\n')
+                                    + ('' if nameless else f'subjectAltName={",".join(hosts)}\n'))
         common = ['-subj', f'/CN={hosts[0].split(":", 1)[1]}', '-config', str(config)]
         if expired:
             # req and x509 of OpenSSL 3.0 cannot make a certificate that ends in the past; ca can.

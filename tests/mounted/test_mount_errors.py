@@ -154,6 +154,9 @@ CERTIFICATES = [
     ('expired', {'expired': True}, 'localhost', 'expired'),
     ('otherhost', {'hosts': ['DNS:mail.example.org']}, 'localhost', 'host ?name|match'),
     ('otherip', {'hosts': ['DNS:localhost']}, '127.0.0.1', 'IP|host ?name|match'),
+    ('nameless', {'nameless': True}, 'localhost', 'no subjectAltName.*fingerprint='),
+    ('namelessip', {'nameless': True, 'hosts': ['IP:127.0.0.1']}, '127.0.0.1',
+     'no subjectAltName.*fingerprint='),
     ('selfsigned', {'self_signed': True}, 'localhost', 'self[- ]signed'),
 ]
 
