@@ -108,9 +108,10 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
 void folder_forget(struct account *a, struct folder *f)
 {
     f->loaded = false;
-    for (size_t i = 0; i < f->msgs.n; i++)
-        if (!(f->msgs.v[i].flags & MSG_GONE))
-            msg_drop(a, f, &f->msgs.v[i]);
+    struct msgplace at = {0};
+    for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;)
+        if (!(m->flags & MSG_GONE))
+            msg_drop(a, f, m);
     msgtable_clear(&f->msgs);
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);

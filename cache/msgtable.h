@@ -1,5 +1,6 @@
-/* The messages of one mailbox, sorted by UID: 32 bytes each, and their labels in one run of bytes.
- * Offsets instead of pointers, so that the table can be saved as it is. Not thread-safe. */
+/* The messages of one mailbox, sorted by UID: 32 bytes each, in blocks of some hundreds, so that
+ * one that comes out of order moves few others; and their labels in one run of bytes. A message has
+ * the offset of its label, so that it can be saved as it is. Not thread-safe. */
 #ifndef CACHE_MSGTABLE_H
 #define CACHE_MSGTABLE_H
 
@@ -30,11 +31,20 @@ struct msg {
     uint32_t label; /* offset in msgtable.labels */
 };
 
+/* Neighbours: never none, ascending UIDs, gone ones included. */
+struct msgblock {
+    struct msg *v;
+    uint32_t first; /* v[0].uid */
+    uint16_t n, cap;
+};
+
 /* Zero-initialise; msgtable_clear() frees. Pointers to a struct msg live until the next add. */
 struct msgtable {
-    struct msg *v; /* ascending UIDs, gone ones included */
-    size_t n, cap;
+    struct msgblock *blocks; /* ascending UIDs */
+    size_t nblocks, blocks_cap;
+    size_t n;          /* messages, gone ones included */
     size_t live;       /* not gone */
+    size_t room;       /* messages that the blocks have room for */
     struct buf labels; /* NUL-terminated strings; offset 0 is "" */
     size_t garbage;    /* bytes of labels that nobody refers to */
     bool failed;       /* memory was refused, so something is left out; for the caller to clear */
@@ -44,7 +54,8 @@ struct msgtable {
 struct msg *msgtable_find(const struct msgtable *t, uint32_t uid);
 
 /* Finds or inserts. NULL when the UID is known to be gone, the table is full (LIMIT_MESSAGES), or
- * memory is, which sets `failed`. Constant time for ascending UIDs. */
+ * memory is, which sets `failed`. Constant time for ascending UIDs, and nearly so for any others.
+ */
 struct msg *msgtable_add(struct msgtable *t, uint32_t uid);
 
 /* Is the UID known, be it as gone? */
@@ -58,13 +69,23 @@ void msgtable_revive(struct msgtable *t, struct msg *m);
 /* The first message with a UID over `uid` that is not gone; NULL at the end. */
 struct msg *msgtable_after(const struct msgtable *t, uint32_t uid);
 
+/* Walks over all messages, gone ones included, in the order of their UIDs: NULL at the end.
+ * Zero-initialise the place; nothing may be added on the way. */
+struct msgplace {
+    size_t block, i;
+};
+struct msg *msgtable_walk(const struct msgtable *t, struct msgplace *at);
+
+/* The highest UID known, be it as gone; 0 when there is none. */
+uint32_t msgtable_last(const struct msgtable *t);
+
 const char *msgtable_label(const struct msgtable *t, const struct msg *m);
 
 /* When there is no memory it has none, and `failed` is set. */
 void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len);
 
-/* Gives back the room of gone messages when there are many. Only when no answer that may speak of
- * them is under way. */
+/* Gives back the room of gone messages, and what blocks leave empty, when it is much. Only when no
+ * answer that may speak of them is under way. */
 void msgtable_compact(struct msgtable *t);
 
 /* The bytes the table holds, for the status. */

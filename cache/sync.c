@@ -199,8 +199,8 @@ static bool is_hole(const struct folder *f, uint32_t uid)
 /* What is not among the UIDs is gone; what we never had a row for is a hole to be filled. */
 static void compare_uids(struct account *a, struct folder *f, const struct uidset *found)
 {
-    for (size_t i = 0; i < f->msgs.n; i++) {
-        struct msg *m = &f->msgs.v[i];
+    struct msgplace at = {0};
+    for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;) {
         /* What arrived after the question is not in the answer. */
         if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
             msg_drop(a, f, m);
@@ -314,8 +314,7 @@ static void sync_step(struct account *a, struct folder *f)
     } else if (f->todo & SYNC_UIDS) {
         f->todo &= ~(unsigned)SYNC_UIDS;
         /* What this mount moves into the folder from now on may be too new for the answer. */
-        const struct msg *last = f->msgs.n ? &f->msgs.v[f->msgs.n - 1] : NULL;
-        f->asked_upto = last ? last->uid : 0;
+        f->asked_upto = msgtable_last(&f->msgs);
         f->asked_at = clock_ms();
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
     } else if (f->todo & SYNC_PROBE) {

@@ -581,12 +581,12 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
         memcpy(out->special_use, f->special_use, sizeof out->special_use);
         out->quota_used = f->quota_used;
         out->quota_limit = f->quota_limit;
-        for (size_t i = 0; i < f->msgs.n; i++) {
-            if (!msg_visible(&f->msgs.v[i]))
-                continue;
-            out->messages++;
-            out->unseen += !(f->msgs.v[i].flags & FLAG_SEEN);
-        }
+        struct msgplace at = {0};
+        for (const struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;)
+            if (msg_visible(m)) {
+                out->messages++;
+                out->unseen += !(m->flags & FLAG_SEEN);
+            }
     }
     account_unlock(a);
     return f ? 0 : -ESTALE;

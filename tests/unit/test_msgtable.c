@@ -139,9 +139,10 @@ static void test_labels(void **state)
 
 /* ---- against a model ---- */
 
-enum { SPACE = 400 };
+enum { SPACE = 8000 };
 
 struct model {
+    uint32_t space; /* UIDs are below */
     enum { UNKNOWN, THERE, GONE } is[SPACE];
     char label[SPACE][24];
 };
@@ -150,7 +151,7 @@ static void check_model(struct msgtable *t, const struct model *want)
 {
     size_t live = 0, known = 0;
     uint32_t last = 0;
-    for (uint32_t uid = 1; uid < SPACE; uid++) {
+    for (uint32_t uid = 1; uid < want->space; uid++) {
         struct msg *m = msgtable_find(t, uid);
         assert_int_equal(m != NULL, want->is[uid] == THERE);
         assert_int_equal(msgtable_knows(t, uid), want->is[uid] != UNKNOWN);
@@ -167,13 +168,19 @@ static void check_model(struct msgtable *t, const struct model *want)
     assert_null(msgtable_after(t, last));
     assert_int_equal(t->live, live);
     assert_int_equal(t->n, known);
-    for (size_t i = 1; i < t->n; i++)
-        assert_true(t->v[i - 1].uid < t->v[i].uid);
+    struct msgplace at = {0};
+    for (uint32_t uid = 1; uid < want->space; uid++)
+        if (want->is[uid] != UNKNOWN) {
+            assert_int_equal(msgtable_walk(t, &at)->uid, uid);
+            last = uid;
+        }
+    assert_null(msgtable_walk(t, &at));
+    assert_int_equal(msgtable_last(t), known ? last : 0);
 }
 
 static void model_step(struct msgtable *t, struct model *want)
 {
-    uint32_t uid = 1 + (uint32_t)rand() % (SPACE - 1);
+    uint32_t uid = 1 + (uint32_t)rand() % (want->space - 1);
     struct msg *m;
     switch (rand() % 4) {
     case 0:
@@ -204,26 +211,82 @@ static void model_step(struct msgtable *t, struct model *want)
     }
 }
 
+static void model_round(uint32_t space, unsigned steps)
+{
+    static struct model want;
+    struct msgtable t = {0};
+    want = (struct model){.space = space};
+    for (unsigned i = 0; i < steps; i++) {
+        model_step(&t, &want);
+        if (i % (space / 4))
+            continue;
+        check_model(&t, &want);
+        size_t n = t.n;
+        msgtable_compact(&t);
+        /* Compacting forgets all that are gone, or none. */
+        for (uint32_t uid = 1; t.n < n && uid < space; uid++)
+            if (want.is[uid] == GONE)
+                want.is[uid] = UNKNOWN;
+        check_model(&t, &want);
+    }
+    msgtable_clear(&t);
+}
+
+/* In one block, and in many. */
 static void test_model(void **state)
 {
     (void)state;
     srand(1);
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 20; round++)
+        model_round(400, 3000);
+    for (unsigned round = 0; round < 5; round++)
+        model_round(SPACE, 60000);
+}
+
+/* ---- many ---- */
+
+enum order { ASCENDING, DESCENDING, RANDOM, SWAPPED, HOLES, LATE, ORDERS };
+
+/* The UID that comes as the i-th of n. */
+static uint32_t in_order(enum order order, uint32_t i, uint32_t n)
+{
+    switch (order) {
+    case DESCENDING:
+        return n - i;
+    case RANDOM: /* n is no multiple of this prime number: each once */
+        return (uint32_t)((uint64_t)i * 7919 * 101 % n) + 1;
+    case SWAPPED: /* the second half first */
+        return i < n / 2 ? n - n / 2 + i + 1 : i - n / 2 + 1;
+    case HOLES: /* every other one, and then the rest */
+        return i < (n + 1) / 2 ? 2 * i + 1 : 2 * (i - (n + 1) / 2) + 2;
+    case LATE: /* the first one of each thousand comes as its last */
+        return i % 1000 == 999 ? i - 998 : i + 2;
+    default:
+        return i + 1;
+    }
+}
+
+/* In whatever order they come, all are there, at no more than the room of two each: this test takes
+ * minutes where that moves every message that is there already. */
+static void test_orders(void **state)
+{
+    (void)state;
+    const uint32_t n = 400000;
+    for (enum order order = ASCENDING; order < ORDERS; order++) {
         struct msgtable t = {0};
-        struct model want = {0};
-        for (unsigned i = 0; i < 3000; i++) {
-            model_step(&t, &want);
-            if (i % 100)
-                continue;
-            check_model(&t, &want);
-            size_t n = t.n;
-            msgtable_compact(&t);
-            /* Compacting forgets all that are gone, or none. */
-            for (uint32_t uid = 1; t.n < n && uid < SPACE; uid++)
-                if (want.is[uid] == GONE)
-                    want.is[uid] = UNKNOWN;
-            check_model(&t, &want);
-        }
+        for (uint32_t i = 0; i < n; i++)
+            assert_non_null(msgtable_add(&t, in_order(order, i, n)));
+        assert_int_equal(t.live, n);
+        assert_in_range(msgtable_bytes(&t), (size_t)n * 32, (size_t)n * 2 * 34);
+        struct msgplace at = {0};
+        for (uint32_t uid = 1; uid <= n; uid++)
+            if (msgtable_walk(&t, &at)->uid != uid)
+                fail();
+        assert_null(msgtable_walk(&t, &at));
+        msgtable_compact(&t);
+        assert_int_equal(t.live, n);
+        assert_int_equal(msgtable_last(&t), n);
+        assert_in_range(msgtable_bytes(&t), (size_t)n * 32, (size_t)n * 42);
         msgtable_clear(&t);
     }
 }
@@ -313,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_gone_stays_gone),
         cmocka_unit_test(test_revive),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_orders),
         cmocka_unit_test(test_cost),
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
         cmocka_unit_test(test_no_memory),
