@@ -161,7 +161,7 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
 {
     uint32_t flags = row->flags;
     for (const struct arg *k = row->flag_list; k; k = k->next)
-        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n < 128)
+        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n <= LIMIT_KEYWORD)
             flags |= folder_keyword(f, k->s);
     bool was_visible = msg_visible(m);
     uint32_t before = m->flags;

@@ -92,6 +92,17 @@ static bool add_entry(struct request *r, const char *name, const struct fuse_ent
     return true;
 }
 
+/* What ".." is. What is above the mount is not known here: there it is the top itself. */
+static fuse_ino_t above(struct request *r)
+{
+    struct node n = node_of(r->ino);
+    struct folder_info f;
+    if (n.kind != NODE_FOLDER)
+        return INO_ROOT;
+    bool below = account_folder(r->fs->account, n.id, &f) == 0 && f.parent;
+    return below ? ino_folder(f.parent) : r->ino;
+}
+
 /* "." and "..": ino 0 in an entry tells the kernel not to look them up. */
 static bool add_dots(struct request *r)
 {
@@ -102,6 +113,7 @@ static bool add_dots(struct request *r)
         r->off = OFF_DOT;
     }
     if (r->off < OFF_DOTDOT) {
+        e.attr.st_ino = above(r);
         if (!add_entry(r, "..", &e, OFF_DOTDOT))
             return false;
         r->off = OFF_DOTDOT;

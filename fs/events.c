@@ -2,9 +2,11 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "imap/mem.h"
+#include "imap/utf8.h"
 
 enum { MOST = 1024 * 1024 }; /* bytes */
 
@@ -31,17 +33,23 @@ void events_free(struct events *e)
     free(e);
 }
 
-/* A JSON string (RFC 8259 section 7); names here are UTF-8. */
+/* A JSON string, which is UTF-8 (RFC 8259 sections 7 and 8.1). Keywords may have other bytes,
+ * though IMAP forbids it: each is shown as the character of that number. */
 static void add_string(struct buf *out, const char *s)
 {
     buf_addc(out, '"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            buf_addc(out, '\\');
-        if ((unsigned char)*s < 0x20)
-            buf_addf(out, "\\u%04x", (unsigned)*s);
-        else
-            buf_addc(out, *s);
+    for (size_t left = strlen(s); left;) {
+        uint32_t cp;
+        size_t n = utf8_next(s, left, &cp);
+        if (!n || utf8_is_control(cp)) {
+            buf_addf(out, "\\u%04x", n ? cp : (uint32_t)(unsigned char)*s);
+        } else {
+            if (*s == '"' || *s == '\\')
+                buf_addc(out, '\\');
+            buf_add(out, s, n);
+        }
+        s += n ? n : 1;
+        left -= n ? n : 1;
     }
     buf_addc(out, '"');
 }

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "fs/header.h"
 #include "fs/request.h"
 #include "imap/flags.h"
+#include "imap/limits.h"
 #include "imap/mem.h"
 
 #define PREFIX "user.imap."
@@ -45,7 +47,10 @@ static const struct {
     [DIR_SPECIAL_USE] = {"special-use", NODE_FOLDER, NULL},
 };
 
-enum { COUNT = sizeof table / sizeof *table };
+enum {
+    COUNT = sizeof table / sizeof *table,
+    COMMAND_REST = 64, /* bytes of a STORE beside the flags: tag, command, UID */
+};
 
 /* The attribute of that name that this kind of node has, or COUNT. */
 static unsigned find_attr(const char *name, enum node_kind kind)
@@ -207,12 +212,13 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
  * \Recent is not the client's to set. */
 static bool may_be_set(struct str flag)
 {
-    if (!flag_valid(flag))
+    if (!flag_valid(flag) || flag.n > LIMIT_KEYWORD)
         return false;
     return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
 }
 
-/* "+\Flagged", "-\Seen $Junk", or the whole list, as STORE takes it. */
+/* "+\Flagged", "-\Seen $Junk", or the whole list, as STORE takes it. -E2BIG when it is more than a
+ * command may have. */
 static int store_text(const char *value, size_t len, struct buf *out)
 {
     size_t i = 0;
@@ -236,7 +242,9 @@ static int store_text(const char *value, size_t len, struct buf *out)
         first = false;
     }
     buf_addc(out, ')');
-    return first && out->data[0] != 'F' ? -EINVAL : 0; /* "+" of nothing */
+    if (first && out->data[0] != 'F')
+        return -EINVAL; /* "+" of nothing */
+    return out->len > LIMIT_COMMAND - COMMAND_REST ? -E2BIG : 0;
 }
 
 static void setflags_step(struct request *r)
@@ -251,20 +259,29 @@ static void setflags_step(struct request *r)
         request_err(r, err);
 }
 
+/* Every attribute that a node can have is there: none can be made (XATTR_CREATE), and what is none
+ * cannot be replaced. */
+static int may_set(unsigned which, const char *name, int flags)
+{
+    if (which == COUNT)
+        return flags & XATTR_REPLACE && strncmp(name, "user.", 5) == 0 ? -ENODATA : -EOPNOTSUPP;
+    if (flags & XATTR_CREATE)
+        return -EEXIST;
+    return which == MSG_FLAGS ? 0 : -EPERM;
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    (void)flags;
     struct node n = node_of(ino);
     unsigned which = find_attr(name, n.kind);
-    if (which != MSG_FLAGS) {
-        fuse_reply_err(req, which == COUNT ? EOPNOTSUPP : EPERM);
-        return;
-    }
+    int err = may_set(which, name, flags);
     struct buf text = {0};
-    if (store_text(value, size, &text) != 0) {
+    if (!err)
+        err = store_text(value, size, &text);
+    if (err) {
         buf_free(&text);
-        fuse_reply_err(req, EINVAL);
+        fuse_reply_err(req, -err);
         return;
     }
     struct request *r = request_new(req, setflags_step);

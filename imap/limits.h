@@ -55,6 +55,9 @@
 /* A mailbox name on the wire. */
 #define LIMIT_MAILBOX_NAME 4096u
 
+/* A keyword (a flag that is not the system's); a longer one is passed over, and not set. */
+#define LIMIT_KEYWORD 127u
+
 /* The header fields kept for one message while they are turned into a name. */
 #define LIMIT_HEADER (1024u * 1024)
 

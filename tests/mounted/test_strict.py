@@ -5,11 +5,14 @@ The scripted servers here are those of an attacker on the line, or of nobody's i
 
 import base64
 import contextlib
+import ctypes
 import errno
 import hashlib
 import hmac
+import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -44,9 +47,9 @@ def refuses(tmp_path, serve):
     passfile = write_password(tmp_path / 'password', PASSWORD)
     (tmp_path / 'mnt').mkdir()
 
-    def run(mini, *options, debug=False):
+    def run(mini, *options, debug=False, password=True):
         serve(mini)
-        given = ','.join([f'passfile={passfile}', 'tls=no', *options])
+        given = ','.join([*([f'passfile={passfile}'] if password else []), 'tls=no', *options])
         done = mounting.run(['-d' if debug else '-f', '-o', given,
                              f'imap://alice@{mini.host}:{mini.port}', str(tmp_path / 'mnt')],
                             tmp_path)
@@ -341,3 +344,125 @@ def test_no_message_bytes_in_the_debug_log(mini, mount_mini, body):
     log = mail.log()
     assert re.search(r'< \* 1 FETCH \(UID 1 (BODY|RFC822)', log, re.I)
     assert 'SECRET-OF' not in log
+
+
+# ---- flags, attributes, directories --------------------------------------------------------------
+
+
+def stores(mini):
+    return [command.raw for command in mini.commands if command.name == 'UID STORE']
+
+
+def says_flags(mini, flags):
+    """After each STORE the server tells these flags, whatever they are."""
+    def store(session, _command):
+        session.send(b'* 1 FETCH (UID 1 FLAGS (%s))\r\n' % flags)
+        session.reply('done')
+        return True
+
+    mini.on['UID STORE'] = store
+
+
+def flag_events(mail):
+    """The flags of the events so far. They are UTF-8 and JSON, whatever the server says."""
+    lines = (mail / '.imapfs/events').read_bytes().decode('utf-8').splitlines()
+    found = [json.loads(line) for line in lines]
+    return [event['flags'] for event in found if event['event'] == 'flags']
+
+
+def test_events_are_utf8(mini, mount_mini):
+    says_flags(mini, b'\\Seen caf\xe9 na\xc3\xafve \xff\xfe\x9f tab\\x')
+    mail = mount_mini(mini)
+    assert len(mail.names()) == 1
+    os.setxattr(mail / 'INBOX/1.eml', 'user.imap.flags', b'+\\Seen')
+    assert flag_events(mail) == ['\\Seen caf\xe9 na\xefve \xff\xfe\x9f tab\\x']
+
+
+def test_keywords_are_bounded(mini, mount_mini):
+    """Neither sent nor shown without an end."""
+    mail = mount_mini(mini)
+    path = mail / 'INBOX/1.eml'
+    assert len(mail.names()) == 1
+    for flags, code in ((b'x' * 5000, errno.EINVAL), (b'+' + b'x' * 128, errno.EINVAL),
+                        (b' '.join(b'%04d' % n + b'x' * 60 for n in range(20)), errno.E2BIG)):
+        with mounting.refused(code):
+            os.setxattr(path, 'user.imap.flags', flags)
+    assert not stores(mini)
+    os.setxattr(path, 'user.imap.flags', b'+' + b'x' * 127)
+    assert len(stores(mini)) == 1
+    says_flags(mini, b'\\Flagged ' + b'y' * 5000 + b' z')
+    os.setxattr(path, 'user.imap.flags', b'+z')
+    assert os.getxattr(path, 'user.imap.flags') == b'\\Flagged z'
+    assert flag_events(mail)[-1] == '\\Flagged z'
+
+
+def test_create_and_replace(mini, mount_mini):
+    """XATTR_CREATE makes what is not there, XATTR_REPLACE what is; every message has flags."""
+    mail = mount_mini(mini)
+    path = mail / 'INBOX/1.eml'
+    for name, flag, code in (('flags', os.XATTR_CREATE, errno.EEXIST),
+                             ('uid', os.XATTR_CREATE, errno.EEXIST),
+                             ('uid', os.XATTR_REPLACE, errno.EPERM),
+                             ('none', os.XATTR_REPLACE, errno.ENODATA),
+                             ('none', os.XATTR_CREATE, errno.EOPNOTSUPP)):
+        with mounting.refused(code):
+            os.setxattr(path, f'user.imap.{name}', b'\\Seen', flag)
+    with mounting.refused(errno.ENODATA):
+        os.setxattr(path, 'user.other', b'x', os.XATTR_REPLACE)
+    assert not stores(mini)
+    os.setxattr(path, 'user.imap.flags', b'\\Flagged', os.XATTR_REPLACE)
+    assert os.getxattr(path, 'user.imap.flags') == b'\\Flagged'
+
+
+class Dirent(ctypes.Structure):
+    _fields_ = [('ino', ctypes.c_uint64), ('off', ctypes.c_int64), ('reclen', ctypes.c_uint16),
+                ('type', ctypes.c_uint8), ('name', ctypes.c_char * 256)]
+
+
+def inodes(path):
+    """Each name in a directory with the inode number that readdir(3) tells."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.opendir.restype = ctypes.c_void_p
+    libc.readdir.restype = ctypes.POINTER(Dirent)
+    stream = ctypes.c_void_p(libc.opendir(os.fsencode(path)))
+    assert stream.value
+    found = {}
+    while entry := libc.readdir(stream):
+        found[entry.contents.name] = entry.contents.ino
+    libc.closedir(stream)
+    return found
+
+
+def test_dots(mini, mount_mini):
+    mini.box('Archive/2024/May').add(message(2).data)
+    mail = mount_mini(mini)
+    for path in ('INBOX', 'Archive', 'Archive/2024', 'Archive/2024/May', '.imapfs'):
+        found = inodes(mail / path)
+        assert found[b'.'] == (mail / path).stat().st_ino, path
+        assert found[b'..'] == (mail / path).parent.stat().st_ino, path
+    assert inodes(mail.path)[b'.'] == mail.path.stat().st_ino
+
+
+# ---- the command that knows the password ---------------------------------------------------------
+
+
+def test_passcmd_is_run_as_from_a_shell(mini, serve, start_mount, tmp_path):
+    """SIGPIPE, which imapfs ignores, ends what writes to a pipe that nobody reads."""
+    script = tmp_path / 'secret'
+    script.write_text(f'grep -E "Sig(Ign|Blk)" /proc/self/status > {tmp_path}/signals\n'
+                      f"yes '{PASSWORD}' | head -n 1\n"
+                      f'exec 2> {tmp_path}/errors; yes | :\n')
+    serve(mini)
+    mail = start_mount(f'imap://alice@{mini.host}:{mini.port}',
+                       [f'passcmd=sh {script}', 'tls=no'])
+    assert len(mail.names()) == 1
+    masks = dict(re.findall(r'(Sig\w+):\s*([0-9a-f]+)', (tmp_path / 'signals').read_text()))
+    assert int(masks['SigBlk'], 16) == 0
+    assert not int(masks['SigIgn'], 16) >> signal.SIGPIPE - 1 & 1
+    assert (tmp_path / 'errors').read_text() == ''
+
+
+def test_passcmd_that_never_ends(mini, serve, refuses):
+    """It prints more than a password, and is ended by that."""
+    said = refuses(mini, 'passcmd=yes', password=False)
+    assert 'passcmd' in said and said.count('\n') == 1
