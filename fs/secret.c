@@ -13,6 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "imap/child.h"
 #include "imap/log.h"
 #include "imap/mem.h"
 
@@ -70,12 +71,32 @@ static int from_file(const char *path, char **password, struct buf *why)
     return err ? err : *password ? 0 : -EINVAL;
 }
 
+/* What the command prints, and its wait(2) status. */
+static int run_command(const char *command, struct buf *text, int *status)
+{
+    int out[2];
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(out[1], 1);
+        child_run(command);
+    }
+    int err = pid < 0 ? -errno : 0;
+    close(out[1]);
+    if (!err)
+        err = read_all(out[0], text);
+    close(out[0]); /* one that goes on printing is ended by that */
+    while (pid > 0 && waitpid(pid, status, 0) < 0 && errno == EINTR)
+        ;
+    return err;
+}
+
 static int from_command(const char *command, char **password, struct buf *why)
 {
     struct buf text = {0};
-    FILE *f = popen(command, "re");
-    int err = f ? read_all(fileno(f), &text) : -errno;
-    int status = f ? pclose(f) : 0;
+    int status = 0;
+    int err = run_command(command, &text, &status);
     if (err) {
         buf_addf(why, "cannot run passcmd: %s", strerror(-err));
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {

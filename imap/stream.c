@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "imap/child.h"
 #include "imap/clock.h"
 #include "imap/deflate.h"
 #include "imap/mem.h"
@@ -334,12 +335,7 @@ int stream_tunnel(struct stream **out, const char *command, int stop, struct buf
         setpgid(0, 0);
         dup2(pair[1], 0);
         dup2(pair[1], 1);
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-        _exit(127);
+        child_run(command);
     }
     int err = pid < 0 ? -errno : 0;
     if (pid > 0)
