@@ -51,6 +51,7 @@ struct msg_info {
     uint32_t flags; /* FLAG_... bits */
     int64_t date;   /* INTERNALDATE, seconds since the epoch */
     uint64_t size;  /* bytes */
+    uint64_t place; /* in listings: see account_list() */
     bool named;     /* its header came; else its name is its UID */
     char label[ACCOUNT_LABEL_MAX];
 };
@@ -149,10 +150,11 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
  * it only sees to it that this is under way. */
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w);
 
-/* Copies up to `max` messages with UIDs over `after`, in order of UID, to `out`, and their number
- * to `n`. While the folder is being loaded for the first time and none is there yet, -EINPROGRESS.
- */
-int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
+/* Copies up to `max` messages whose place is behind `after` (0: from the first one on) to `out`, in
+ * the order of their places, and their number to `n`. That is the order of their UIDs, but for
+ * those that came out of order while the folder was loaded; a message's place is its own for good.
+ * While the folder is being loaded for the first time and none is there yet, -EINPROGRESS. */
+int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w);
 
 /* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or the UID is

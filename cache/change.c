@@ -192,7 +192,7 @@ static void arrive(struct change *c, struct folder *d, const struct op *op)
 {
     struct account *a = c->a;
     bool sure = is_of(d, op), is_new = sure && !msgtable_knows(&d->msgs, op->new_uid);
-    struct msg *m = sure ? msgtable_add(&d->msgs, op->new_uid) : NULL;
+    struct msg *m = sure ? folder_add(d, op->new_uid) : NULL;
     if (!m) {
         arrive_unseen(a, d, op);
         return;

@@ -58,6 +58,7 @@ struct folder {
     uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
     uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
     bool load_gap;      /* a number was left out, so nothing more is certain before the end */
+    bool late;          /* there may be messages that are MSG_LATE */
     uint32_t none_from; /* no message had a UID from here on when this mount last moved one here, */
     int64_t none_at;    /* ... at this time; 0: never */
     uint32_t probe;     /* the UID that the running probe is about */
@@ -240,6 +241,19 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
 
 /* The bit of a keyword in this folder; 0 when there are more than there is room for. */
 uint32_t folder_keyword(struct folder *f, struct str name);
+
+/* As msgtable_add(). A message that comes behind its time to a folder that is being loaded, so that
+ * who lists it may have passed its place already, is MSG_LATE. */
+struct msg *folder_add(struct folder *f, uint32_t uid);
+
+/* As msgtable_revive(), likewise. */
+void folder_revive(struct folder *f, struct msg *m);
+
+/* The message that follows in a listing: those that came in time in the order of their UIDs, and
+ * then, once the folder is loaded, those that are late. So a listing that overtakes the load has
+ * all, and each once, in whatever order they come. */
+struct msg *folder_next(const struct folder *f, uint64_t place);
+uint64_t msg_place(const struct msg *m);
 
 /* May it be seen: there, and not flagged \Deleted? */
 bool msg_visible(const struct msg *m);

@@ -17,6 +17,47 @@ bool msg_visible(const struct msg *m)
     return !(m->flags & (MSG_GONE | FLAG_DELETED));
 }
 
+/* ---- the order of listings ---- */
+
+#define PLACES_LATE ((uint64_t)1 << 32)
+
+uint64_t msg_place(const struct msg *m)
+{
+    return (m->flags & MSG_LATE ? PLACES_LATE : 0) | m->uid;
+}
+
+static void note_late(struct folder *f, struct msg *m)
+{
+    if (f->loaded || m->uid >= f->load_upto)
+        return;
+    m->flags |= MSG_LATE;
+    f->late = true;
+}
+
+struct msg *folder_add(struct folder *f, uint32_t uid)
+{
+    size_t n = f->msgs.n;
+    struct msg *m = msgtable_add(&f->msgs, uid);
+    if (m && f->msgs.n > n)
+        note_late(f, m);
+    return m;
+}
+
+void folder_revive(struct folder *f, struct msg *m)
+{
+    msgtable_revive(&f->msgs, m);
+    note_late(f, m);
+}
+
+struct msg *folder_next(const struct folder *f, uint64_t place)
+{
+    bool late = place >= PLACES_LATE;
+    struct msg *m = msgtable_after(&f->msgs, (uint32_t)place);
+    while (m && late != ((m->flags & MSG_LATE) != 0))
+        m = msgtable_after(&f->msgs, m->uid);
+    return m || late || !f->late || !f->loaded ? m : folder_next(f, PLACES_LATE);
+}
+
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
                   struct msg_info *out)
 {
@@ -26,6 +67,7 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
     out->flags = m->flags & FLAG_SYSTEM;
     out->date = m->date;
     out->size = m->size;
+    out->place = msg_place(m);
     out->named = m->flags & MSG_NAMED;
     const char *label = msgtable_label(&f->msgs, m);
     size_t n = strnlen(label, sizeof out->label - 1);
@@ -116,6 +158,7 @@ void folder_forget(struct account *a, struct folder *f)
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);
     f->load_upto = 0;
+    f->late = false;
     memset(f->probed, 0, sizeof f->probed);
     f->uidvalidity = f->uidnext = 0;
     f->none_at = 0;
@@ -202,7 +245,7 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
         f->probe_seen = true;
     if (meta && row->uid > f->met_upto)
         f->met_upto = row->uid;
-    struct msg *m = meta ? msgtable_add(&f->msgs, row->uid) : msgtable_find(&f->msgs, row->uid);
+    struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->msgs, row->uid);
     if (!m) {
         if (!meta && !msgtable_knows(&f->msgs, row->uid))
             f->dirty |= CHANGE_EXISTS; /* flags of a message we have not met */

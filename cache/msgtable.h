@@ -22,6 +22,7 @@ enum {
 #define MSG_NAMED  (1u << 30) /* its header came, so its name is final */
 #define MSG_SIZED  (1u << 29) /* its size was measured, not just announced */
 #define MSG_STORED (1u << 28) /* the kernel was given all of it, and has not asked since */
+#define MSG_LATE   (1u << 27) /* came when listings had passed its place: they have it at the end */
 
 struct msg {
     int64_t date;  /* INTERNALDATE, seconds since the epoch */

@@ -205,7 +205,7 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
         if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
             msg_drop(a, f, m);
         else if (m->flags & MSG_GONE && f->removed_at < f->asked_at && uidset_has(found, m->uid))
-            msgtable_revive(&f->msgs, m); /* taken for gone on a server's word that it takes back */
+            folder_revive(f, m); /* taken for gone on a server's word that it takes back */
     }
     uidset_free(&f->holes);
     size_t holes = 0;
@@ -263,7 +263,7 @@ static void on_holes_done(struct op *op)
             for (uint64_t uid = f->holes.r[i].lo; uid <= f->holes.r[i].hi; uid++)
                 if (is_hole(f, (uint32_t)uid)) {
                     log_info("%s: the server does not describe UID %u", f->wire, (uint32_t)uid);
-                    struct msg *m = msgtable_add(&f->msgs, (uint32_t)uid);
+                    struct msg *m = folder_add(f, (uint32_t)uid);
                     if (m)
                         m->size = MSG_UNKNOWN_SIZE;
                     f->version++;
@@ -501,7 +501,7 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     return result;
 }
 
-int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_info *out,
+int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w)
 {
     int result = 0;
@@ -512,13 +512,14 @@ int account_list(struct account *a, uint32_t folder, uint32_t after, struct msg_
         result = -ESTALE;
     } else {
         watch_used(f);
-        const struct msg *m = msgtable_after(&f->msgs, after);
-        for (; m && *n < max; m = msgtable_after(&f->msgs, m->uid)) {
+        for (const struct msg *m; *n < max && (m = folder_next(f, after)) != NULL;) {
+            after = msg_place(m);
             if (!f->loaded && m->uid > f->load_upto)
                 break; /* met by a probe; those before it have not come yet */
-            if (!(m->flags & MSG_NAMED) && f->syncing && (!f->loaded || m->uid >= f->sync_from))
-                break; /* half a row, or one whose name is still on its way */
-            if (msg_visible(m))
+            bool nameless = !(m->flags & MSG_NAMED) && f->syncing;
+            if (nameless && !f->loaded)
+                break;                                                   /* half a row */
+            if (msg_visible(m) && !(nameless && m->uid >= f->sync_from)) /* it is on its way */
                 msg_describe(a, f, m, &out[(*n)++]);
         }
         if (*n == 0 && !f->loaded && !f->noselect) {

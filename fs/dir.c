@@ -9,7 +9,8 @@
 #include "imap/mem.h"
 
 /* Offsets in a directory: the entry it belongs to. A folder's is its number and a message's its
- * UID, in ascending order, so that what comes and goes meanwhile moves nothing. */
+ * place (account_list()), in ascending order, so that what comes and goes meanwhile moves nothing.
+ */
 enum { OFF_DOT = 1, OFF_DOTDOT = 2, OFF_FOLDERS = 3 };
 #define OFF_MESSAGES ((off_t)1 << 33)
 
@@ -157,9 +158,9 @@ static bool add_message(struct request *r, const struct msg_info *m)
     struct fuse_entry_param e;
     lookup_entry(r->fs, &found, &e);
     message_name(r->fs, m, name);
-    if (!add_entry(r, name, &e, OFF_MESSAGES + m->uid))
+    if (!add_entry(r, name, &e, OFF_MESSAGES + (off_t)m->place))
         return false;
-    r->off = OFF_MESSAGES + m->uid;
+    r->off = OFF_MESSAGES + (off_t)m->place;
     return true;
 }
 
@@ -174,7 +175,7 @@ static int add_messages(struct request *r, uint32_t folder)
         /* Only an empty-handed reader waits; one that has entries takes them to the user. */
         struct waiter *w = r->out.len ? NULL : &r->w;
         waits = w != NULL;
-        err = account_list(r->fs->account, folder, (uint32_t)(r->off - OFF_MESSAGES), batch, BATCH,
+        err = account_list(r->fs->account, folder, (uint64_t)(r->off - OFF_MESSAGES), batch, BATCH,
                            &n, w);
         for (size_t i = 0; i < n && !err; i++)
             if (!add_message(r, &batch[i]))

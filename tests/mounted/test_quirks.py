@@ -125,6 +125,41 @@ def test_uids_unsorted(mini, mount_mini):
     all_readable(mount_mini(mini, 'names=uid'))
 
 
+ORDERS = {'two halves swapped': [*range(151, 301), *range(1, 151)],
+          'descending': [*range(300, 0, -1)],
+          'one late': [*range(1, 100), *range(101, 301), 100],
+          'the first ones last': [*range(3, 301), 2, 1]}
+
+
+@pytest.mark.parametrize('case', ORDERS)
+def test_uids_not_ascending(mini, mount_mini, case):
+    """Who lists the folder while it is loaded is given all there are, each once (o2.pl)."""
+    box = mini.box('Other')
+    for uid in ORDERS[case]:
+        box.add(message(uid).data, uid=uid)
+    half, begun = threading.Event(), threading.Event()
+
+    def paced(session, seq, mail, pairs):
+        if seq == 202:  # the rows before it have left, and are read before it comes
+            half.set()
+            assert begun.wait(60)
+        return [fetch_row(seq, pairs)]
+    mail = mount_mini(mini, 'names=uid')
+    mini.fetch_rows = paced
+    with os.scandir(mail / 'Other') as entries:
+        first = []
+        if case != 'descending':  # there, nothing is certain before the end
+            first = [next(entries).name for _ in range(50)]
+            assert half.wait(60)
+        begun.set()
+        names = first + [entry.name for entry in entries]
+    assert len(names) == 300 and set(names) == {f'{uid}.eml' for uid in range(1, 301)}
+    assert sorted(os.listdir(mail / 'Other')) == sorted(names)
+    assert [c.name for c in mini.commands].count('UID SEARCH') == 0
+    for uid in (1, 100, 300):
+        assert (mail / 'Other' / f'{uid}.eml').read_bytes() == message(uid).data
+
+
 @pytest.mark.parametrize('date', [
     '00-Jan-0000 00:00:00 +0000', ' 1-Jan-2020 00:00:00 +0000', '01-Jan-2020 00:00:00', '', 'x' * 500,
     '01-Foo-2020 99:99:99 +9999', '32-Dec-9999 00:00:00 -1200', '01-Jan-1901 00:00:00 +0000'])

@@ -423,13 +423,13 @@ static inline void stub_load(struct stub *s, const char *name, uint32_t uidvalid
 static inline const char *stub_shown(struct stub *s, uint32_t folder, struct buf *out)
 {
     struct msg_info page[16];
-    uint32_t after = 0;
+    uint64_t after = 0;
     size_t n;
     buf_reset(out);
     while (account_list(s->account, folder, after, page, 16, &n, NULL) == 0 && n)
         for (size_t i = 0; i < n; i++) {
             buf_addf(out, "%u%s ", page[i].uid, page[i].named ? "" : "?");
-            after = page[i].uid;
+            after = page[i].place;
         }
     return buf_str(out);
 }

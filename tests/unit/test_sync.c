@@ -203,6 +203,100 @@ static void test_stale_step(void **state)
     stub_close(&s);
 }
 
+/* The next messages of a listing that has come to `*place`. */
+static const char *list_on(struct stub *s, uint32_t folder, uint64_t *place, struct buf *out)
+{
+    struct msg_info page[4];
+    size_t n;
+    buf_reset(out);
+    while (account_list(s->account, folder, *place, page, 4, &n, NULL) == 0 && n)
+        for (size_t i = 0; i < n; i++) {
+            buf_addf(out, "%u ", page[i].uid);
+            *place = page[i].place;
+        }
+    return buf_str(out);
+}
+
+/* UIDs that do not ascend: a listing that follows the load has each message once, as has one that
+ * begins later, whatever happens meanwhile. */
+static void test_late(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf out = {0};
+    uint64_t first = 0, second = 0, third = 0;
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 100, 6, 0);
+    struct op *op = stub_take(OP_META);
+    assert_string_equal(list_on(&s, inbox, &first, &out), "");
+    stub_meta("INBOX", 7, 1, 51, "");
+    stub_meta("INBOX", 7, 2, 52, "");
+    assert_string_equal(list_on(&s, inbox, &first, &out), "51 52 ");
+    stub_meta("INBOX", 7, 3, 2, "");
+    stub_meta("INBOX", 7, 4, 1, "");
+    assert_string_equal(list_on(&s, inbox, &first, &out), "");
+    assert_string_equal(list_on(&s, inbox, &second, &out), "51 52 ");
+    stub_meta("INBOX", 7, 5, 53, "");
+    stub_meta("INBOX", 7, 6, 3, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(list_on(&s, inbox, &first, &out), "53 1 2 3 ");
+
+    /* Something new comes, of which only the UID is known so far. */
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 101, 7, 0);
+    op = stub_take(OP_META);
+    stub_row("INBOX", 7, 7, "UID 100 RFC822.SIZE 10");
+    assert_string_equal(list_on(&s, inbox, &second, &out), "53 1 2 3 ");
+    stub_meta("INBOX", 7, 7, 100, "");
+    stub_answer(op, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(list_on(&s, inbox, &third, &out), "51 52 53 100 1 2 3 ");
+    buf_free(&out);
+    stub_close(&s);
+}
+
+/* The load breaks off and is begun anew behind where it was: what had not come is found by
+ * counting, and comes behind its time. */
+static void test_late_after_break(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf out = {0};
+    uint64_t place = 0;
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 100, 4, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 7, 1, 51, "");
+    stub_meta("INBOX", 7, 2, 52, "");
+    assert_string_equal(list_on(&s, inbox, &place, &out), "51 52 ");
+    stub_answer(op, -ENOTCONN);
+    assert_int_equal(asker_wait(&q), -ENOTCONN);
+
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 100, 4, 0);
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "53:*");
+    stub_meta("INBOX", 7, 4, 53, "");
+    stub_answer(op, 0);
+    stub_answer_search(stub_take(OP_SEARCH), "1,51:53");
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "1");
+    stub_meta("INBOX", 7, 3, 1, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(list_on(&s, inbox, &place, &out), "53 1 ");
+    buf_free(&out);
+    stub_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +305,8 @@ int main(void)
         cmocka_unit_test(test_remade_under_load),
         cmocka_unit_test(test_remade_under_probe),
         cmocka_unit_test(test_stale_step),
+        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_late_after_break),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
