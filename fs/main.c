@@ -264,6 +264,8 @@ static int serve(struct fs *fs, struct fuse_session *se, const sigset_t *ends, i
     if (!err)
         err = store_start(fs->store, se);
     if (!err)
+        err = requests_start(fs->requests);
+    if (!err)
         err = -pthread_create(&thread, NULL, loop_main, &loop);
     bool looping = !err;
     if (err)
@@ -277,6 +279,7 @@ static int serve(struct fs *fs, struct fuse_session *se, const sigset_t *ends, i
         sigwait(ends, &sig);
     requests_close(fs->requests);
     account_stop(fs->account);
+    requests_stop(fs->requests);
     store_stop(fs->store);
     notifier_stop(fs->notifier);
     if (looping)

@@ -2,22 +2,53 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <time.h>
+#include <utlist.h>
 
+#include "fs/caller.h"
 #include "imap/clock.h"
 #include "imap/mem.h"
+
+enum {
+    LOOK_AGAIN = 50,     /* ms between two looks at the callers who got a signal */
+    HIDDEN_WAITS = 2000, /* ms that one who cannot be looked at has for the answer */
+};
+
+/* The caller of a request has got a signal. */
+struct interrupt {
+    struct interrupt *prev, *next;
+    struct request *r;
+    pid_t tid;
+    int64_t at;     /* when that was */
+    uint64_t round; /* the last one in which he was looked at */
+};
 
 struct requests {
     pthread_mutex_t lock;
     struct request *by_req; /* those that an interrupt may still answer */
     bool closed;
+
+    /* The thread that looks at callers sleeps while there are none. */
+    pthread_t watcher;
+    pthread_cond_t cond;
+    bool watching, stop;
+    struct interrupt *interrupts;
+    uint64_t round;
+    unsigned long long looks, left; /* counters for the status */
 };
 
 struct requests *requests_new(void)
 {
     struct requests *rs = mem_zalloc(sizeof *rs);
     pthread_mutex_init(&rs->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&rs->cond, &attr);
+    pthread_condattr_destroy(&attr);
     return rs;
 }
 
@@ -25,16 +56,57 @@ void requests_free(struct requests *rs)
 {
     if (!rs)
         return;
+    pthread_cond_destroy(&rs->cond);
     pthread_mutex_destroy(&rs->lock);
     free(rs);
 }
 
-size_t requests_pending(struct requests *rs)
+void requests_status(struct requests *rs, struct buf *out)
 {
+    struct interrupt *i;
+    size_t n;
     pthread_mutex_lock(&rs->lock);
-    size_t n = HASH_COUNT(rs->by_req);
+    DL_COUNT(rs->interrupts, i, n);
+    buf_addf(out,
+             "calls waiting: %u\ncalls waiting in spite of a signal: %zu\n"
+             "looks at callers with a signal: %llu\ncalls ended by a signal: %llu\n",
+             HASH_COUNT(rs->by_req), n, rs->looks, rs->left);
     pthread_mutex_unlock(&rs->lock);
-    return n;
+}
+
+/* ---- signals ---- */
+
+static void interrupt_free_locked(struct requests *rs, struct request *r)
+{
+    if (!r->interrupt)
+        return;
+    DL_DELETE(rs->interrupts, r->interrupt);
+    free(r->interrupt);
+    r->interrupt = NULL;
+}
+
+/* Takes the call away from its request, which goes on without one; NULL when it is answered. */
+static fuse_req_t claim_locked(struct requests *rs, struct request *r)
+{
+    fuse_req_t req = r->req;
+    if (req)
+        HASH_DEL(rs->by_req, r);
+    r->req = NULL;
+    interrupt_free_locked(rs, r);
+    return req;
+}
+
+static void interrupted_locked(struct requests *rs, struct request *r)
+{
+    if (r->interrupt)
+        return;
+    struct interrupt *i = mem_zalloc(sizeof *i);
+    i->r = r;
+    i->tid = fuse_req_ctx(r->req)->pid;
+    i->at = clock_ms();
+    r->interrupt = i;
+    DL_APPEND(rs->interrupts, i);
+    pthread_cond_signal(&rs->cond);
 }
 
 /* libfuse calls this with the request's own lock held, from another worker, perhaps when the
@@ -45,14 +117,94 @@ static void on_interrupt(fuse_req_t req, void *data)
     struct request *r;
     pthread_mutex_lock(&rs->lock);
     HASH_FIND_PTR(rs->by_req, &req, r);
-    if (r) {
-        HASH_DEL(rs->by_req, r);
-        r->req = NULL;
+    if (r)
+        interrupted_locked(rs, r);
+    pthread_mutex_unlock(&rs->lock);
+}
+
+static struct interrupt *next_of_round(struct requests *rs)
+{
+    struct interrupt *i;
+    DL_FOREACH (rs->interrupts, i) {
+        if (i->round != rs->round)
+            return i;
+    }
+    return NULL;
+}
+
+/* Looks at the caller, for which the lock is let go of: the call may have been answered meanwhile,
+ * and other calls may have come. */
+static void look_locked(struct requests *rs, struct interrupt *i)
+{
+    struct request *r = i->r;
+    fuse_req_t req = NULL;
+    pid_t tid = i->tid;
+    i->round = rs->round;
+    pthread_mutex_unlock(&rs->lock);
+    enum caller caller = caller_look(tid);
+    pthread_mutex_lock(&rs->lock);
+    rs->looks++;
+    DL_FOREACH (rs->interrupts, i) {
+        if (i->r == r && i->tid == tid && i->round == rs->round)
+            break;
+    }
+    if (i && (caller == CALLER_LEAVES ||
+              (caller == CALLER_HIDDEN && clock_ms() - i->at >= HIDDEN_WAITS)))
+        req = claim_locked(rs, r);
+    rs->left += req != NULL;
+    pthread_mutex_unlock(&rs->lock);
+    if (req)
+        fuse_reply_err(req, EINTR);
+    pthread_mutex_lock(&rs->lock);
+}
+
+static void *watcher_main(void *arg)
+{
+    struct requests *rs = arg;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    pthread_mutex_lock(&rs->lock);
+    while (!rs->stop) {
+        struct interrupt *i;
+        rs->round++;
+        while ((i = next_of_round(rs)))
+            look_locked(rs, i);
+        if (rs->stop)
+            break;
+        struct timespec then;
+        clock_gettime(CLOCK_MONOTONIC, &then);
+        then.tv_nsec += LOOK_AGAIN * 1000000L;
+        then.tv_sec += then.tv_nsec / 1000000000;
+        then.tv_nsec %= 1000000000;
+        if (rs->interrupts)
+            pthread_cond_timedwait(&rs->cond, &rs->lock, &then);
+        else
+            pthread_cond_wait(&rs->cond, &rs->lock);
     }
     pthread_mutex_unlock(&rs->lock);
-    if (r)
-        fuse_reply_err(req, EINTR);
+    return NULL;
 }
+
+int requests_start(struct requests *rs)
+{
+    int err = pthread_create(&rs->watcher, NULL, watcher_main, rs);
+    rs->watching = !err;
+    return -err;
+}
+
+void requests_stop(struct requests *rs)
+{
+    pthread_mutex_lock(&rs->lock);
+    rs->stop = true;
+    pthread_cond_signal(&rs->cond);
+    pthread_mutex_unlock(&rs->lock);
+    if (rs->watching)
+        pthread_join(rs->watcher, NULL);
+    rs->watching = false;
+}
+
+/* ---- requests ---- */
 
 void requests_close(struct requests *rs)
 {
@@ -97,27 +249,27 @@ void request_run(struct request *r)
      * it. An interrupt that came before that is noticed here, one that comes later finds it. */
     fuse_req_interrupt_func(req, on_interrupt, rs);
     pthread_mutex_lock(&rs->lock);
-    int err = rs->closed ? ENOTCONN : fuse_req_interrupted(req) ? EINTR : 0;
-    if (!err)
+    bool closed = rs->closed;
+    if (!closed) {
         HASH_ADD_PTR(rs->by_req, req, r);
+        if (fuse_req_interrupted(req))
+            interrupted_locked(rs, r);
+    }
     pthread_mutex_unlock(&rs->lock);
-    if (err) {
-        fuse_reply_err(req, err);
+    if (closed) {
+        fuse_reply_err(req, ENOTCONN);
         request_free(r);
         return;
     }
     r->step(r);
 }
 
-/* The call to answer, or NULL when an interrupt did. */
+/* The call to answer, or NULL when a signal did. */
 static fuse_req_t claim(struct request *r)
 {
     struct requests *rs = r->fs->requests;
     pthread_mutex_lock(&rs->lock);
-    fuse_req_t req = r->req;
-    if (req)
-        HASH_DEL(rs->by_req, r);
-    r->req = NULL;
+    fuse_req_t req = claim_locked(rs, r);
     pthread_mutex_unlock(&rs->lock);
     return req;
 }

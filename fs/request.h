@@ -1,8 +1,13 @@
 /* One system call in progress: what it is about, and how it goes on when an answer comes.
  *
  * A request is a step function that tries to answer from what is known. Where that does not suffice
- * it leaves its waiter with the account and returns; woken, it runs again. An interrupt (Ctrl-C)
- * answers EINTR at once; the step then still ends, without an audience. */
+ * it leaves its waiter with the account and returns; woken, it runs again.
+ *
+ * A signal that ends the caller, or that a person sent (caller.h), answers EINTR at once; the step
+ * then still ends, without an audience. Of a caller's signals the kernel tells us the first,
+ * whatever it is, and no other one. So from then on a thread looks at the caller now and then,
+ * until the answer is there. One that it cannot look at may still have two seconds for the answer,
+ * since an answer is what most callers can use, and nobody who was killed may be held for long. */
 #ifndef FS_REQUEST_H
 #define FS_REQUEST_H
 
@@ -12,8 +17,9 @@
 #include "imap/buf.h"
 
 struct request {
-    struct waiter w; /* first, so that a waiter is its request */
-    fuse_req_t req;  /* NULL once answered; under requests.lock */
+    struct waiter w;             /* first, so that a waiter is its request */
+    fuse_req_t req;              /* NULL once answered; under requests.lock, as the next line */
+    struct interrupt *interrupt; /* of a caller that got a signal, while he is looked after */
     struct fs *fs;
     void (*step)(struct request *r);
     int err;       /* what the waiter was woken with */
@@ -42,11 +48,17 @@ struct request {
 struct requests *requests_new(void);
 void requests_free(struct requests *r);
 
+/* Starts the thread that looks after callers who got a signal; 0 or -errno. */
+int requests_start(struct requests *r);
+
 /* From now on every new call is answered ENOTCONN. */
 void requests_close(struct requests *r);
 
-/* The number of calls that wait for an answer. */
-size_t requests_pending(struct requests *r);
+/* Ends the thread; every call has been answered. Also where it was never started. */
+void requests_stop(struct requests *r);
+
+/* Appends lines for the status. */
+void requests_status(struct requests *r, struct buf *out);
 
 /* Makes a request of the call `req`; once its arguments are filled in, request_run() takes the
  * first step, after which the request may have ended. */

@@ -14,9 +14,9 @@
 
 static void compose(struct fs *fs, struct buf *out)
 {
-    buf_addf(out, "imapfs: %s\nsource: %s\nmounted for: %lld s\ncalls waiting: %zu\n",
-             IMAPFS_VERSION, fs->opt->source, (long long)(time(NULL) - fs->mounted_at),
-             requests_pending(fs->requests));
+    buf_addf(out, "imapfs: %s\nsource: %s\nmounted for: %lld s\n", IMAPFS_VERSION, fs->opt->source,
+             (long long)(time(NULL) - fs->mounted_at));
+    requests_status(fs->requests, out);
     account_status(fs->account, out);
     notifier_status(fs->notifier, out);
     store_status(fs->store, out);
