@@ -394,6 +394,8 @@ static void on_body_done(struct op *op)
     account_lock(a);
     struct body *b = find_body(a, bo->number);
     int err = f->no_memory ? -ENOMEM : op->err;
+    if (op->err == -ESTALE)
+        folder_contradicted(a, op);
     if (err == -ENODATA)
         err = no_data(a, b, f);
     else if (!err)
@@ -627,6 +629,11 @@ static void on_header_bytes(struct op *op, uint32_t uid, size_t at, struct blob 
 static void on_header_done(struct op *op)
 {
     struct header_op *ho = op->ctx;
+    if (op->err == -ESTALE) {
+        account_lock(ho->a);
+        folder_contradicted(ho->a, op);
+        account_unlock(ho->a);
+    }
     ho->w->wake(ho->w, op->err == -ENODATA ? -ESTALE : op->err);
     free(ho);
     op_free(op);

@@ -44,6 +44,8 @@ struct folder {
     char *keywords[MSG_KEYWORDS];
     uint32_t uidvalidity;      /* 0: not known yet */
     uint32_t uidnext;          /* UIDs from here on are new */
+    uint32_t uidnext_said;     /* ... according to the server, when the load began; 0: nothing */
+    bool uidnext_odd;          /* and that was not true */
     uint64_t modseq;           /* flag changes up to here are known; 0: no CONDSTORE */
     uint64_t modseq_next;      /* ... once the running sync succeeds */
     struct uidset own_deleted; /* flagged \Deleted by this mount, not expunged */
@@ -73,6 +75,7 @@ struct folder {
     bool probing;      /* it is about one message */
     bool patient;      /* its look is nobody's, and waits for a connection */
     bool pinging;      /* ... but somebody joined it */
+    bool polled;       /* the next look finds out, too, whether another mailbox has its name */
     unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;     /* SYNC_... bits of the running sync */
     unsigned restarts; /* how often it was begun anew, as the folder turned out to be another one */
@@ -300,6 +303,10 @@ void sync_outdated(struct account *a, struct folder *f);
 void sync_refused(struct account *a, struct op *op);
 
 void sync_on_batch(void *account);
+
+/* A connection has found the mailbox of `op`, which ended with -ESTALE, under another UIDVALIDITY:
+ * what is known of it is not shown any more before it was looked at. */
+void folder_contradicted(struct account *a, const struct op *op);
 
 /* Looks at what is new in the folder, without anyone waiting for it. */
 void sync_due(struct account *a, struct folder *f);

@@ -14,6 +14,7 @@
  * A walk that came to the end of its folder may go on in the next one, with its first message. */
 #include "cache/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -178,6 +179,8 @@ static void on_ahead_done(struct op *op)
     struct account *a = b->a;
     struct waiter *waiters = NULL;
     account_lock(a);
+    if (op->err == -ESTALE)
+        folder_contradicted(a, op);
     DL_DELETE(a->batches, b);
     a->ahead_inflight -= b->left;
     while (b->awaited)

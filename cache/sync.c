@@ -74,6 +74,9 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
         f->probed[f->nprobed % PROBED].uid = f->probe;
         f->probed[f->nprobed++ % PROBED].at = f->sync_began;
     } else if (!err) {
+        if (!f->loaded && f->uidnext_said && f->uidnext > f->uidnext_said &&
+            f->msgs.live <= f->exists)
+            f->uidnext_odd = true; /* not even now, and nothing has come since */
         f->loaded = true;
         f->synced_at = f->sync_began;
         f->modseq = f->modseq_next;
@@ -331,13 +334,26 @@ static void sync_step(struct account *a, struct folder *f)
 
 /* ---- the look ---- */
 
-static void plan(struct account *a, struct folder *f, const struct mailbox_state *s)
+/* Is it another mailbox than the one that is known? A UID is given out once under one UIDVALIDITY;
+ * but where that is the time in seconds, a mailbox deleted and made anew may have the same. */
+static bool is_remade(const struct folder *f, const struct mailbox_state *s)
 {
-    if (f->uidvalidity != s->uidvalidity && (f->uidvalidity || f->loaded || f->msgs.n)) {
+    bool before =
+        f->loaded && s->current && s->uidnext && s->uidnext < f->uidnext && !f->uidnext_odd;
+    if (before)
+        log_info("%s: UIDNEXT is %u, and there was a UID %u: loading it anew", f->wire, s->uidnext,
+                 f->uidnext - 1);
+    else if (f->uidvalidity != s->uidvalidity && f->uidvalidity)
         log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->wire, s->uidvalidity,
                  f->uidvalidity);
+    return before ||
+           (f->uidvalidity != s->uidvalidity && (f->uidvalidity || f->loaded || f->msgs.n));
+}
+
+static void plan(struct account *a, struct folder *f, const struct mailbox_state *s)
+{
+    if (is_remade(f, s))
         folder_forget(a, f);
-    }
     f->uidvalidity = s->uidvalidity;
     f->exists = s->exists;
     f->modseq_next = s->modseq > f->modseq ? s->modseq : f->modseq;
@@ -355,6 +371,7 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
         /* A load that broke off goes on where it was; holes are found by counting. */
         pool_warm(a->pool); /* who lists may read */
         f->sync_from = f->load_upto < UINT32_MAX ? f->load_upto + 1 : f->load_upto;
+        f->uidnext_said = s->current ? s->uidnext : 0;
         f->loading = s->exists > 0;
         f->load_seq = 0;
         f->load_gap = false;
@@ -416,6 +433,9 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     op->modseq = f->loaded ? f->modseq : 0;
     op->modseq_validity = f->uidvalidity;
     op->patient = f->patient;
+    op->thorough = f->polled;
+    op->changed = f->dirty & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
+    f->polled = false;
     pool_submit(a->pool, op);
 }
 
@@ -463,6 +483,16 @@ static void sync_join(struct account *a, struct folder *f, uint32_t probe)
         op->cookie = f->id;
         pool_submit(a->pool, op);
     }
+}
+
+void folder_contradicted(struct account *a, const struct op *op)
+{
+    struct folder *f = folder_by_wire(a, op->mailbox);
+    if (!f || f->uidvalidity != op->uidvalidity)
+        return; /* known by now */
+    f->dirty |= CHANGE_EXISTS | CHANGE_EXPUNGE;
+    folder_doubt(f);
+    watch_folder(a, f);
 }
 
 void sync_due(struct account *a, struct folder *f)

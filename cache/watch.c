@@ -166,6 +166,7 @@ static void poll_folders(struct account *a)
     unsigned n = last_used(a, true, last);
     for (unsigned i = 0; i < n && last[i]->used_at >= since; i++) {
         last[i]->dirty |= CHANGE_POLL;
+        last[i]->polled = true;
         due(a, last[i]);
     }
 }

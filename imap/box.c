@@ -13,7 +13,7 @@ void conn_forget_box(struct conn *c)
 {
     free(c->box.name);
     c->box = (struct box){0};
-    pool_selected(c->pool, c, NULL, false);
+    pool_selected(c->pool, c, NULL, 0, false);
 }
 
 /* Is `name` the mailbox, or below it? */
@@ -77,6 +77,42 @@ bool box_fits(const struct conn *c, const struct op *op, bool write)
     return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
 }
 
+void box_doubt(struct conn *c)
+{
+    if (!c->box.ready || c->box.doubt)
+        return;
+    c->box.doubt = true;
+    pool_watching(c->pool, c);
+    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_POLL);
+}
+
+void box_emptied(struct conn *c)
+{
+    /* So it looks when a mailbox is deleted and made anew, of which Cyrus then tells nothing. */
+    log_debug("%s: empty by now: selected anew before that is believed", c->box.name);
+    box_doubt(c);
+}
+
+bool box_contradicted(struct conn *c, const struct mailbox_state *said, uint32_t before)
+{
+    const struct mailbox_state *here = &c->box.state;
+    uint32_t least = before < here->exists ? before : here->exists;
+    uint32_t most = before > here->exists ? before : here->exists;
+    bool other =
+        (said->uidvalidity && here->uidvalidity && said->uidvalidity != here->uidvalidity) ||
+        (said->uidnext && said->uidnext < here->uidnext);
+    /* What comes and goes between the two answers makes a difference, too; where it is always
+     * there, it means nothing. */
+    bool count = said->exists != UINT32_MAX && (said->exists < least || said->exists > most) &&
+                 pool_may_ask(c->pool, EXTRA_COUNT);
+    if (other || count)
+        log_info("%s: selected anew, since STATUS says otherwise (UIDVALIDITY %u, UIDNEXT %u, "
+                 "messages %u; here %u, %u, %u)",
+                 c->box.name, said->uidvalidity, said->uidnext, said->exists, here->uidvalidity,
+                 here->uidnext, here->exists);
+    return other || count;
+}
+
 bool box_other_validity(const struct conn *c, const struct op *op)
 {
     return op->uidvalidity && c->box.state.uidvalidity &&
@@ -115,7 +151,7 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
     c->box.state.resynced =
         c->qresync && c->box.resync && c->box.resync == c->box.state.uidvalidity && !c->box.closing;
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
-    pool_selected(c->pool, c, c->box.name, c->box.write);
+    pool_selected(c->pool, c, c->box.name, c->box.state.uidvalidity, c->box.write);
     if (box_other_validity(c, op)) {
         log_warn("mailbox %s has a new UIDVALIDITY (%u, was %u): what was known of it is void",
                  op->mailbox, c->box.state.uidvalidity, op->uidvalidity);

@@ -238,7 +238,7 @@ static void take_work(struct conn *c)
         else if (class->select && !box_fits(c, op, write))
             conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
         else if (class->select && box_other_validity(c, op) && conn_busy(c))
-            conn_finish(c, op, -ESTALE);
+            conn_finish(c, op, c->box.doubt ? -EBUSY : -ESTALE);
         else if (class->select && box_other_validity(c, op))
             conn_select(c, op, write); /* one of the two views is old: look again */
         else
@@ -554,6 +554,8 @@ static int serve(struct conn *c)
     for (;;) {
         if (!conn_busy(c) && pool_should_release(c->pool, c) && c->box.name)
             conn_leave_box(c);
+        if (pool_outdated(c->pool, c))
+            box_doubt(c);
         if (distrusted(c))
             return -ENETRESET;
         take_work(c);

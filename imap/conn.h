@@ -146,8 +146,9 @@ struct conn {
 
     /* Under the pool's lock: what the others need to know of this one. */
     enum { CONN_DOWN, CONN_CONNECTING, CONN_UP } status;
-    char *box_name; /* of box.name; NULL: none */
-    char *opening;  /* the mailbox being selected; NULL: none */
+    char *box_name;        /* of box.name; NULL: none */
+    char *opening;         /* the mailbox being selected; NULL: none */
+    uint32_t box_validity; /* its UIDVALIDITY */
     bool box_write;
     unsigned load;     /* operations taken and not finished */
     unsigned searches; /* ... that may send SEARCH */
@@ -156,6 +157,7 @@ struct conn {
     bool alone;        /* one of them wants to be alone */
     bool drains;       /* nothing more is begun until they are finished: see sched_owed_locked() */
     bool release;      /* asked to let go of its mailbox */
+    bool outdated;     /* its mailbox was found under another UIDVALIDITY */
     bool wanted;       /* asked to connect, though others could do what there is to do */
     bool warm;         /* asked to connect before there is anything to do */
     bool missed;       /* it carried NOTIFY, and is to connect until it does so again */
@@ -276,6 +278,17 @@ void box_selected(struct conn *c, struct op *op, const struct response *r);
 
 /* Is the operation's mailbox selected, in the way that it needs, and not in doubt? */
 bool box_fits(const struct conn *c, const struct op *op, bool write);
+
+/* What is selected may not be what has that name by now, or may be old: it is selected anew before
+ * more is believed. The cache hears that it should look. */
+void box_doubt(struct conn *c);
+
+/* Others have left nothing in the mailbox. */
+void box_emptied(struct conn *c);
+
+/* May it be another mailbox that STATUS has told of as `said` (what it left out is 0, and `exists`
+ * UINT32_MAX)? `before`: the number of messages here when it was asked. */
+bool box_contradicted(struct conn *c, const struct mailbox_state *said, uint32_t before);
 
 /* Were the operation's UIDs learnt in another life of the selected mailbox? */
 bool box_other_validity(const struct conn *c, const struct op *op);

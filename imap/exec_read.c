@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "imap/pool_internal.h"
+
 /* ---- LIST ---- */
 
 enum { LIST_EXTENDED, LIST_PLAIN };
@@ -37,22 +39,55 @@ const struct op_class exec_list = {
 
 /* ---- what is new ---- */
 
+enum { CHECK_STATUS, CHECK_NOOP };
+enum { PHASE_BEGIN, PHASE_DOUBTED }; /* it is selected anew for what STATUS said */
+
+/* A mailbox that was deleted and made anew while it is selected is told of by Dovecot in words, by
+ * Cyrus as one that is empty and stays so, and by Courier not at all: it answers as if the new
+ * messages were the old ones. STATUS is about what has the name now. */
+static void status_send(struct conn *c, struct op *op)
+{
+    struct buf *b = conn_begin(c, op, CHECK_STATUS, WANT_STATUS);
+    buf_adds(b, "STATUS ");
+    conn_mailbox(c, b, op->mailbox);
+    buf_adds(b, " (UIDVALIDITY UIDNEXT MESSAGES)");
+    conn_end(c);
+}
+
 static void check_start(struct conn *c, struct op *op)
 {
     if (c->box.just_selected) {
+        /* The difference for which it was selected anew is still there, so it means nothing. */
+        if (op->phase == PHASE_DOUBTED && !op->resumed && op->count != UINT32_MAX &&
+            op->count != c->box.state.exists)
+            pool_hangs_up(c->pool, EXTRA_COUNT);
         op->state = c->box.state;
-        op->state.fresh = true;
+        op->state.fresh = op->state.current = true;
         c->box.fresh = false;
         conn_finish(c, op, 0);
         return;
     }
-    buf_adds(conn_begin(c, op, 0, WANT_NONE), "NOOP");
+    op->state = (struct mailbox_state){.exists = UINT32_MAX};
+    op->phase = PHASE_BEGIN;
+    op->count = c->box.state.exists;
+    if (op->thorough || (op->changed && !c->qresync))
+        status_send(c, op);
+    buf_adds(conn_begin(c, op, CHECK_NOOP, WANT_NONE), "NOOP");
     conn_end(c);
 }
 
 static void check_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
-    (void)step;
+    if (step == CHECK_STATUS) { /* whether it can be asked is no matter, but for one reason */
+        if (c->box.ready && outcome_errno(r) == -ENOENT)
+            c->box.doubt = true;
+        return;
+    }
+    if (c->box.ready && box_contradicted(c, &op->state, (uint32_t)op->count)) {
+        c->box.doubt = true;
+        op->phase = PHASE_DOUBTED;
+        op->count = op->state.exists; /* as STATUS said */
+    }
     op->state = c->box.state;
     op->state.fresh = c->box.fresh;
     op->state.resynced &= c->box.fresh;

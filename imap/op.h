@@ -39,6 +39,7 @@ struct mailbox_state {
     uint32_t uidnext;     /* at the time of SELECT; 0: the server did not say */
     uint32_t exists;
     uint64_t modseq; /* HIGHESTMODSEQ at the time of SELECT; 0: none */
+    bool current;    /* that was just now, so no UID is above uidnext that was given out before */
     bool fresh;      /* by SELECT, so what was told unasked before is not all; else by NOOP */
     bool resynced;   /* the SELECT told all that had changed since op.modseq (RFC 7162) */
 };
@@ -78,6 +79,9 @@ struct op {
     uint32_t modseq_validity; /* OP_CHECK: the UIDVALIDITY that `modseq` was learnt under */
     struct blob *bytes;       /* OP_APPEND: the message; a reference of the operation's */
     int64_t date;             /* OP_APPEND: INTERNALDATE, seconds since 1970 */
+    /* OP_CHECK of a mailbox that is selected: beside it STATUS is asked, since another one may have
+     * been made in its place; `changed`: only where the server would not say so. */
+    bool thorough, changed;
     bool refresh; /* OP_META, OP_SEARCH: what arrived before it was submitted must be seen, also by
                      a connection that has not heard of it yet */
     bool mark_seen;      /* OP_BODY: BODY[] instead of BODY.PEEK[] */

@@ -569,7 +569,24 @@ static void leave_watch_locked(struct pool *p, const struct conn *c)
     }
 }
 
-void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write)
+/* `c` has just selected its mailbox: whoever has it selected in another life sees one that is no
+ * more, and is not to be asked about it again before it has selected it anew. */
+static void outdate_others_locked(struct pool *p, const struct conn *c)
+{
+    for (unsigned i = 0; i < p->nconns; i++) {
+        struct conn *o = &p->conns[i];
+        if (o == c || !o->box_name || strcmp(o->box_name, c->box_name) != 0 || !o->box_validity ||
+            !c->box_validity || o->box_validity == c->box_validity)
+            continue;
+        o->outdated = true;
+        free(o->box_name);
+        o->box_name = NULL;
+        sched_wake_conn(o);
+    }
+}
+
+void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t uidvalidity,
+                   bool write)
 {
     pthread_mutex_lock(&p->lock);
     if (mailbox)
@@ -577,9 +594,11 @@ void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool wri
     leave_watch_locked(p, c);
     free(c->box_name);
     c->box_name = mailbox ? mem_strdup(mailbox) : NULL;
+    c->box_validity = uidvalidity;
     c->box_write = write;
-    c->release = false;
+    c->release = c->outdated = false;
     if (mailbox) {
+        outdate_others_locked(p, c);
         int64_t now = c->selected_at = clock_ms();
         p->selects = now - p->selected_at < RESTLESS_PAUSE ? p->selects + 1 : 0;
         p->selected_at = now;
@@ -594,6 +613,15 @@ bool pool_should_release(struct pool *p, struct conn *c)
     c->release = false;
     pthread_mutex_unlock(&p->lock);
     return release;
+}
+
+bool pool_outdated(struct pool *p, struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    bool outdated = c->outdated;
+    c->outdated = false;
+    pthread_mutex_unlock(&p->lock);
+    return outdated;
 }
 
 void pool_release(struct pool *p, struct conn *self, const char *mailbox, char delim)

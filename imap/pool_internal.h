@@ -49,8 +49,9 @@ void pool_disconnected(struct pool *p, struct conn *c, int err);
 /* Is the pool closing, with nothing left for this connection that must be finished? */
 bool pool_finished(struct pool *p, struct conn *c);
 
-/* What some servers hang up on, or refuse, when they are asked it. */
-enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRA_RESYNC, EXTRAS };
+/* What some servers hang up on, or refuse, when they are asked it; EXTRA_COUNT: what STATUS says of
+ * the number of messages, which some count otherwise than SELECT does. */
+enum pool_extra { EXTRA_INTRO, EXTRA_ENABLE, EXTRA_RESYNC, EXTRA_COUNT, EXTRAS };
 
 /* May it be asked? Not any more after a server hung up on it, unless it has answered it, on
  * whichever connection: then it was the line that failed. */
@@ -66,8 +67,13 @@ bool pool_may_idle(const struct pool *p);
 void pool_idle_works(struct pool *p);
 void pool_idle_fails(struct pool *p);
 
-/* Publishes the selected mailbox (NULL: none). */
-void pool_selected(struct pool *p, struct conn *c, const char *mailbox, bool write);
+/* Publishes the selected mailbox (NULL: none). Connections that have it selected under another
+ * UIDVALIDITY hear that theirs is old. */
+void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t uidvalidity,
+                   bool write);
+
+/* Has another connection found the mailbox of this one under another UIDVALIDITY? Asks once. */
+bool pool_outdated(struct pool *p, struct conn *c);
 
 /* Was this connection asked to let go of its mailbox? Asks once. */
 bool pool_should_release(struct pool *p, struct conn *c);

@@ -78,7 +78,8 @@ static int on_list(struct conn *c, const struct response *r)
     return 0;
 }
 
-static void notified_status(struct conn *c, struct str name, const struct arg *items)
+/* What is left out is 0, and `exists` UINT32_MAX. */
+static struct mailbox_state status_items(const struct arg *items)
 {
     struct mailbox_state s = {.exists = UINT32_MAX};
     uint64_t n;
@@ -96,7 +97,7 @@ static void notified_status(struct conn *c, struct str name, const struct arg *i
         else if (arg_is(a, "UIDVALIDITY"))
             s.uidvalidity = (uint32_t)n;
     }
-    pool_status_of(c->pool, name, &s);
+    return s;
 }
 
 /* STATUS name (MESSAGES 3 ...) */
@@ -104,12 +105,18 @@ static int on_status(struct conn *c, const struct response *r)
 {
     struct op *op = conn_wanting(c, WANT_STATUS), *sender = conn_wanting(c, WANT_WINDOW);
     const struct arg *list = r->args ? r->args->next : NULL;
-    if (c->notified && list && list->type == ARG_LIST)
-        notified_status(c, r->args->s, list->child);
+    if (c->notified && list && list->type == ARG_LIST) {
+        struct mailbox_state now = status_items(list->child);
+        pool_status_of(c->pool, r->args->s, &now);
+    }
     if (sender && list && list->type == ARG_LIST && is_mailbox(r->args->s, arrival_mailbox(sender)))
         arrival_status(sender, list->child);
     if (!op || !list || list->type != ARG_LIST || !is_mailbox(r->args->s, op->mailbox))
         return 0; /* of another mailbox: a deletion hangs on this number */
+    if (op->kind == OP_CHECK) {
+        op->state = status_items(list->child);
+        return 0;
+    }
     for (const struct arg *a = list->child; a && a->next; a = a->next->next)
         if (arg_is(a, "MESSAGES") && arg_number(a->next, UINT32_MAX, &op->count))
             op->saw |= OP_SAW_COUNT;
@@ -201,8 +208,11 @@ static int on_expunge(struct conn *c, const struct response *r)
     if (c->box.state.exists > 0)
         c->box.state.exists--;
     c->box.changes++;
-    if (!own_expunge(c))
-        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+    if (own_expunge(c))
+        return 0;
+    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
+    if (c->box.state.exists == 0)
+        box_emptied(c);
     return 0;
 }
 
@@ -386,16 +396,20 @@ static int on_vanished(struct conn *c, const struct response *r)
         return 0;
     }
     uint64_t n = earlier ? 0 : uidset_count(&set);
+    bool own = false;
     c->box.state.exists -= n < c->box.state.exists ? (uint32_t)n : c->box.state.exists;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE) &&
             uidset_has(&set, cmd->op->uid)) {
             cmd->op->count++;
             cmd->op->saw |= OP_SAW_VANISHED;
+            own = true;
         }
     c->box.changes += !earlier;
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
     uidset_free(&set);
+    if (n && c->box.state.exists == 0 && !own)
+        box_emptied(c);
     return 0;
 }
 
@@ -506,10 +520,8 @@ static void trouble(struct conn *c, const struct response *r)
         clock_ms() < c->doubt_next)
         return;
     log_info("%s: selected anew, since the server says: " STR_FMT, c->box.name, STR_ARG(r->text));
-    c->box.doubt = true;
     c->doubt_next = clock_ms() + DOUBT_PAUSE;
-    pool_watching(c->pool, c);
-    pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_POLL);
+    box_doubt(c);
 }
 
 int untagged_handle(struct conn *c, const struct response *r)

@@ -362,6 +362,88 @@ def test_mailbox_made_anew_at_once(live):
     shows(lambda: told(mail, folder='Box', event='new') == [4], lambda: events(mail))
 
 
+def remake(mini, name, numbers):
+    """Deletes the mailbox and makes another one; who has it selected goes on with the old one."""
+    with mini.lock:
+        old = mini.boxes.pop(name)
+        new = mini.box(name)
+        new.uidvalidity = old.uidvalidity + 1
+        for number in numbers:
+            new.add(message(number).data)
+    return old
+
+
+def remake_emptied(mini, name, numbers):
+    """Cyrus: all that was there is expunged, and then there is silence."""
+    remake(mini, name, numbers).mails.clear()
+
+
+def remake_swapped(mini, name, numbers):
+    """Courier: it goes on with the new one, as if its messages were the old ones."""
+    old = mini.boxes[name]
+    remake(mini, name, numbers)
+
+    def swap(session, _command):
+        with mini.lock:
+            if session.box is old:
+                for _ in range(len(session.view) - len(numbers)):
+                    session.send(b'* %d EXPUNGE\r\n' % len(session.view))
+                session.box = mini.boxes[name]
+                session.view = list(session.box.mails)
+                session.send(b'* %d EXISTS\r\n' % len(session.view))
+                for number in range(len(session.view)):
+                    session.send(b'* %d FETCH (FLAGS ())\r\n' % (number + 1))
+
+    mini.on['NOOP'] = mini.on['UID FETCH'] = swap
+
+
+@pytest.mark.parametrize('how, options', [
+    (remake_emptied, ['poll=0']),
+    (remake_emptied, ['poll=0', 'connections=1']),
+    (remake_swapped, ['poll=1']),
+    (remake_swapped, ['poll=1', 'connections=1']),
+    (remake, ['poll=1']),
+    (remake, ['poll=1', 'connections=1']),
+])
+@pytest.mark.parametrize('numbers', [(11, 12), (11, 12, 13, 14)], ids=['fewer', 'more'])
+def test_mailbox_made_anew_in_silence(mini, mount_mini, how, options, numbers):
+    """The server says nothing of it to those who have the old one selected."""
+    if how is not remake_emptied:
+        mini.without('IDLE')
+    mail = mount_mini(mini, 'names=uid', *options)
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    assert (mail / 'INBOX/1.eml').read_bytes() == message(1).data
+    how(mini, 'INBOX', numbers)
+    names = [f'{uid + 1}.eml' for uid in range(len(numbers))]
+
+    def true():
+        try:
+            return mail.names() == names and [
+                (mail / 'INBOX' / name).read_bytes() for name in names] == [
+                message(number).data for number in numbers]
+        except OSError as error:
+            assert error.errno in (errno.ESTALE, errno.ENOENT), error
+
+    shows(true, lambda: (mail.names(), commands_since(mini, 0)))
+    assert true()
+
+
+def test_two_views_of_a_mailbox(mini, mount_mini):
+    """One connection lists the old mailbox, another one has found the new one when it was read."""
+    mini.without('IDLE')
+    mini.box('INBOX').add(message(4, 300_000).data)
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml', '4.eml']
+    assert wait_until(lambda: 'connection 1: up' in status_text(mail), SOON)
+    remake(mini, 'INBOX', [11])
+    with refused(errno.ESTALE):
+        (mail / 'INBOX/4.eml').read_bytes()  # what is large goes over the other one
+    # Nobody has to ask.
+    shows(lambda: not os.path.exists(mail / 'INBOX/2.eml'), lambda: commands_since(mini, 0))
+    assert mail.names() == ['1.eml']
+    assert (mail / 'INBOX/1.eml').read_bytes() == message(11).data
+
+
 # ---- what nobody tells of -------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ struct want {
     uint64_t modseq; /* OP_CHECK: known under UIDVALIDITY 7 */
     char delim;
     bool mark_seen;
-    bool refresh;
+    bool refresh, thorough, changed;
     const char *uids; /* OP_BODIES */
     bool patient;
     bool late;          /* submitted when the script says "GO" once more */
@@ -200,6 +200,8 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
     op->refresh = w->refresh;
+    op->thorough = w->thorough;
+    op->changed = w->changed;
     op->patient = w->patient;
     if (w->uids)
         assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);

@@ -177,6 +177,7 @@ static inline void stub_answer_look(struct op *op, uint32_t uidvalidity, uint32_
                                        .uidnext = uidnext,
                                        .exists = exists,
                                        .modseq = modseq,
+                                       .current = true,
                                        .fresh = true};
     stub_answer(op, 0);
 }

@@ -1,0 +1,133 @@
+/* What the cache makes of a mailbox that turns out to be another one, over a pool that is none. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/stub_pool.h"
+
+/* A connection that is asked for a body finds the mailbox under another UIDVALIDITY, while the one
+ * that lists it goes on to show it as it was: the folder is looked at, whoever asks. */
+static void contradict(bool ahead)
+{
+    struct stub s = {.config.prefetch = 1 << 20};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    struct slices bytes = {0};
+    struct msg_info m;
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 5);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    enum op_kind kind = OP_BODY;
+    for (uint32_t uid = 1; uid <= (ahead ? 2 : 1); uid++) {
+        struct op *op = uid > 1 ? stub_take(OP_BODY) : NULL;
+        if (op)
+            stub_answer(op, -EIO);
+        if (op)
+            assert_int_equal(asker_wait(&q), -EIO);
+        assert_int_equal(account_find(s.account, inbox, uid, 0, &m, NULL), 0);
+        int err = account_read(s.account, m.gen, uid, 0, 100, &bytes, &q.w);
+        assert_int_equal(err, -EINPROGRESS);
+    }
+    if (ahead)
+        kind = OP_BODIES;
+    stub_answer(stub_take(kind), -ESTALE);
+    if (ahead)
+        stub_answer(stub_take(OP_BODY), -EIO);
+    assert_int_equal(asker_wait(&q), ahead ? -EIO : -ESTALE);
+
+    struct op *look = stub_take(OP_CHECK);
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(look, 8, 2, 1, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 8, 1, 1, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 ");
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &m), -ESTALE);
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+static void test_contradicted(void **state)
+{
+    (void)state;
+    contradict(false);
+    contradict(true);
+}
+
+/* Made anew within a second, it may have the same UIDVALIDITY where that is the time. */
+static void test_uidnext_before(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    struct msg_info m;
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 5);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
+    struct op *op = stub_take(OP_META);
+    assert_string_equal(op->text, "1:*");
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_meta("INBOX", 7, 2, 2, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 2 ");
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &m), -ESTALE);
+    stub_close(&s);
+
+    /* A server that always says so knows no better. */
+    s = (struct stub){0};
+    stub_open(&s, "INBOX");
+    inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 2, 2, 0);
+    op = stub_take(OP_META);
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_meta("INBOX", 7, 2, 2, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 2, 2, 1);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &m), 0);
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+/* Looking now and then, it is asked what has the folder's name by now. */
+static void test_polled(void **state)
+{
+    (void)state;
+    struct stub s = {.config.poll = 1};
+    struct asker q = ASKER;
+    stub_open(&s, "INBOX Other");
+    stub_load(&s, "INBOX", 7, 1);
+    struct op *op = stub_take(OP_CHECK);
+    assert_true(op->patient && op->thorough);
+    stub_answer_look(op, 7, 2, 1, 1);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    stub_ask(&s, stub_folder(&s, "Other"), &q);
+    while (op = stub_take(OP_CHECK), strcmp(op->mailbox, "Other") != 0)
+        stub_answer(op, -EIO);
+    assert_false(op->thorough || op->changed);
+    stub_answer(op, -EIO);
+    stub_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contradicted),
+        cmocka_unit_test(test_uidnext_before),
+        cmocka_unit_test(test_polled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
