@@ -176,6 +176,7 @@ void account_free(struct account *a)
 {
     pool_free(a->pool);
     bodies_free(a);
+    walks_free(&a->walks);
     moved_free(a);
     tree_free(a);
     pthread_cond_destroy(&a->watch_cond);
@@ -203,6 +204,6 @@ void account_status(struct account *a, struct buf *out)
              "\n",
              a->nfolders, loaded, messages, bytes, a->body_bytes, a->body_inflight, a->stream_ahead,
              a->n_reads, a->n_read_hits, a->n_fetches, a->n_ahead_bytes, a->ahead_inflight,
-             prefetch_unread(a), a->n_watch_wakeups);
+             walk_unread(&a->walks), a->n_watch_wakeups);
     account_unlock(a);
 }

@@ -581,7 +581,7 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
         goto out;
     if (len > m->size - off)
         len = (size_t)(m->size - off);
-    struct walk *walk = prefetch_read(a, folder, m, off, len);
+    struct walk_lead lead = prefetch_read(a, folder, m, off, len);
     struct body *b = use_body(a, number(folder->gen, m->uid));
     size_t have = add_chunks(b, off, len, out);
     a->n_reads++;
@@ -590,7 +590,7 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
         a->n_read_hits++;
         read_ahead(a, b, folder, m, off + len);
         evict(a, b, off);
-        prefetch_more(a, folder, walk);
+        prefetch_more(a, folder, &lead);
         goto out;
     }
     slices_reset(out);
@@ -602,7 +602,7 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
         waiter_add(&f->waiters, w);
         read_ahead(a, b, folder, m, off + have);
     }
-    prefetch_more(a, folder, walk);
+    prefetch_more(a, folder, &lead);
 out:
     account_unlock(a);
     return result;

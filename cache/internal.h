@@ -9,6 +9,7 @@
 
 #include "cache/account.h"
 #include "cache/msgtable.h"
+#include "cache/walk.h"
 #include "imap/flags.h"
 #include "imap/op.h"
 
@@ -105,23 +106,6 @@ struct folder {
     UT_hash_handle by_id, by_gen, by_wire, by_name;
 };
 
-/* A reader who walks a folder; see prefetch.c. */
-struct walk {
-    uint32_t gen;   /* of the folder; 0: none */
-    uint32_t last;  /* the message he is at */
-    uint32_t ahead; /* what was asked for reaches to here */
-    unsigned streak;
-    uint64_t walked;      /* bytes of the messages he has passed */
-    uint64_t ahead_bytes; /* of those between `last` and `ahead` */
-    bool large;           /* he is at a message larger than the first window, */
-    bool read_on;         /* ... and has read more of it than that */
-    bool deep;            /* ... and did so with the one before */
-    bool evicted;         /* he was given messages that the kernel has forgotten since */
-    uint64_t used;        /* when, by account.walk_clock */
-};
-
-enum { ACCOUNT_WALKS = 8 };
-
 struct batch;
 struct pending;
 struct body;
@@ -166,17 +150,15 @@ struct account {
     enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
     bool streaming;                                        /* a message is being streamed, */
     uint64_t stream_ahead;            /* ... and so much of it lies ahead of its reader */
-    struct walk walks[ACCOUNT_WALKS]; /* see prefetch.c */
-    struct batch *batches;
-    uint64_t walk_clock;
-    int64_t walk_ended;      /* when a walk last came to the end of its folder; 0: never */
+    struct walks walks;               /* see walk.h */
+    struct batch *batches;            /* see prefetch.c */
     size_t ahead_inflight;   /* bytes asked for ahead, until they are here and stored */
     struct pending *pending; /* messages being moved or deleted; see change.c */
     struct alias *aliases;   /* see moved.c */
     struct moved *moved;
 
     uint64_t n_loaded, n_reads, n_read_hits, n_fetches; /* counters for the status */
-    uint64_t n_ahead_bytes, n_ahead_unread;
+    uint64_t n_ahead_bytes;
 };
 
 /* ---- account.c ---- */
@@ -357,18 +339,15 @@ void bodies_free(struct account *a);
 
 /* ---- prefetch.c: bodies asked for before they are read ---- */
 
-/* Someone reads `len` bytes at `off` of the message. Returns the walk that this shows, or NULL:
- * prefetch_more() then asks for what lies ahead. */
-struct walk *prefetch_read(struct account *a, const struct folder *f, struct msg *m, uint64_t off,
-                           size_t len);
-void prefetch_more(struct account *a, const struct folder *f, struct walk *w);
+/* Someone reads `len` bytes at `off` of the message. Returns where that shows a walk to go on:
+ * prefetch_more() then asks for what lies there. */
+struct walk_lead prefetch_read(struct account *a, const struct folder *f, struct msg *m,
+                               uint64_t off, size_t len);
+void prefetch_more(struct account *a, const struct folder *f, const struct walk_lead *lead);
 
-/* If byte `off` of the message is about to come for a walk, has `w` woken then: true. */
+/* If byte `off` of the message is about to come in a batch, has `w` woken then: true. */
 bool prefetch_await(struct account *a, const struct folder *f, uint32_t uid, uint64_t off,
                     struct waiter *w);
-
-/* Bytes that came ahead and were not read, as far as can be seen. */
-uint64_t prefetch_unread(const struct account *a);
 
 /* ---- moved.c: where messages went that this mount moved ---- */
 

@@ -190,6 +190,22 @@ struct msg *msgtable_after(const struct msgtable *t, uint32_t uid)
     return m;
 }
 
+struct msg *msgtable_before(const struct msgtable *t, uint32_t uid)
+{
+    size_t block = t->nblocks ? find_block(t, uid) : 0;
+    size_t i = t->nblocks ? lower_bound(&t->blocks[block], uid) : 0;
+    for (;;) {
+        while (i > 0) {
+            struct msg *m = &t->blocks[block].v[--i];
+            if (!(m->flags & MSG_GONE))
+                return m;
+        }
+        if (block == 0)
+            return NULL;
+        i = t->blocks[--block].n;
+    }
+}
+
 const char *msgtable_label(const struct msgtable *t, const struct msg *m)
 {
     return m->label ? t->labels.data + m->label : "";

@@ -70,6 +70,9 @@ void msgtable_revive(struct msgtable *t, struct msg *m);
 /* The first message with a UID over `uid` that is not gone; NULL at the end. */
 struct msg *msgtable_after(const struct msgtable *t, uint32_t uid);
 
+/* The last message with a UID under `uid` that is not gone; NULL at the beginning. */
+struct msg *msgtable_before(const struct msgtable *t, uint32_t uid);
+
 /* Walks over all messages, gone ones included, in the order of their UIDs: NULL at the end.
  * Zero-initialise the place; nothing may be added on the way. */
 struct msgplace {

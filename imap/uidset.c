@@ -209,6 +209,12 @@ bool uidset_has(const struct uidset *s, uint32_t uid)
     return i < s->n && s->r[i].lo <= uid;
 }
 
+bool uidset_touches(const struct uidset *s, uint32_t uid)
+{
+    size_t i = lower(s, uid ? uid - 1 : 0); /* also the one that ends right before */
+    return i < s->n && (s->r[i].lo <= uid || s->r[i].lo - uid == 1);
+}
+
 uint64_t uidset_count(const struct uidset *s)
 {
     uint64_t count = 0;

@@ -37,6 +37,9 @@ void uidset_remove(struct uidset *s, uint32_t uid);
 
 bool uidset_has(const struct uidset *s, uint32_t uid);
 
+/* Would it be added without another range? */
+bool uidset_touches(const struct uidset *s, uint32_t uid);
+
 /* The number of UIDs, not of ranges. */
 uint64_t uidset_count(const struct uidset *s);
 

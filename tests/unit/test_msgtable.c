@@ -20,6 +20,7 @@ static void test_empty(void **state)
     assert_null(msgtable_find(&t, 1));
     assert_null(msgtable_after(&t, 0));
     assert_null(msgtable_after(&t, UINT32_MAX));
+    assert_null(msgtable_before(&t, UINT32_MAX));
     assert_false(msgtable_knows(&t, 1));
     assert_int_equal(msgtable_bytes(&t), 0);
     msgtable_compact(&t);
@@ -40,6 +41,9 @@ static void test_edges(void **state)
     assert_int_equal(msgtable_after(&t, 1)->uid, UINT32_MAX);
     assert_int_equal(msgtable_after(&t, UINT32_MAX - 1)->uid, UINT32_MAX);
     assert_null(msgtable_after(&t, UINT32_MAX));
+    assert_int_equal(msgtable_before(&t, UINT32_MAX)->uid, 1);
+    assert_int_equal(msgtable_before(&t, 2)->uid, 1);
+    assert_null(msgtable_before(&t, 1));
     msgtable_remove(&t, msgtable_find(&t, 1));
     assert_int_equal(msgtable_after(&t, 0)->uid, UINT32_MAX);
     assert_int_equal(t.live, 1);
@@ -163,6 +167,7 @@ static void check_model(struct msgtable *t, const struct model *want)
         assert_int_equal(m->size, uid * 10);
         assert_string_equal(msgtable_label(t, m), want->label[uid]);
         assert_ptr_equal(msgtable_after(t, last), m);
+        assert_ptr_equal(msgtable_before(t, uid), msgtable_find(t, last));
         last = uid;
     }
     assert_null(msgtable_after(t, last));
