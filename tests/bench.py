@@ -256,6 +256,67 @@ class Bench:
                  ratios(ours, sync, quick_sync, bound, wired),
                  within(ours.median, min(sync.median / 4, bound)))
 
+    # -- the same in another order, and by several readers --
+
+    def ripgrep(self) -> None:
+        box = self.mailbox(self.few, BODY)
+        _, expected = self.plain(box, self.few)
+        for round_trip in (0.0, ROUND_TRIP):
+            ours, grep = Sample(), Sample()
+            with Distance(self.server, round_trip) as distance:
+                port = distance.port if round_trip else 0
+                for turn in range(self.runs):
+                    say(f'rg at {round_trip * 1000:.0f} ms, run {turn + 1} of {self.runs}')
+                    self.cold_grep(box, expected, grep, port=port)
+                    with self.mounted(port) as mount:
+                        ours.take(lambda: ys.ripgrep(mount / box, self.out('ours'), self.limit,
+                                                     mount), self.limit)
+                        self.same_lines(expected, self.out('ours'), mount / box)
+            self.row(f'cold `rg`, {number(self.few)} messages, '
+                     + ('50 ms round trip' if round_trip else 'loopback'),
+                     '≤ 1.5 × cold `grep -r`', ours, f'`grep -r` {grep}', ratios(ours, grep),
+                     within(ours.median, 1.5 * grep.median))
+
+    def orders(self) -> None:
+        box = self.mailbox(self.few, BODY)
+        plain, _ = self.plain(box, self.few)
+        size = sum(entry.stat().st_size for entry in os.scandir(plain))
+        orders = {'ls': Sample(), 'ls -r': Sample(), 'ls -S': Sample()}
+        with Distance(self.server, ROUND_TRIP) as distance:
+            for turn in range(self.runs):
+                say(f'orders at 50 ms, run {turn + 1} of {self.runs}')
+                for order, sample in orders.items():
+                    with self.mounted(distance.port) as mount:
+                        command = f'cd "$0" && {order} | xargs cat | wc -c'
+                        sample.take(lambda: ys.timed(['sh', '-c', command, str(mount / box)],
+                                                     self.out('count'), self.limit, mount),
+                                    self.limit)
+                    if int(self.out('count').read_text() or 0) != size:
+                        raise BenchError(f'`{order} | xargs cat` did not print {size} bytes')
+        first = orders.pop('ls')
+        for (order, sample), what in zip(orders.items(), ('newest first', 'the largest first')):
+            self.row(f'cold `{order} \\| xargs cat`, {number(self.few)} messages, {what}, '
+                     '50 ms round trip', '≤ 1.5 × oldest first', sample, f'oldest first {first}',
+                     ratios(sample, first), within(sample.median, 1.5 * first.median))
+
+    def thumbnails(self) -> None:
+        count, size = self.few // 50, 300_000
+        box = self.mailbox(count, size)
+        most = 0
+        for order in ('ls', 'ls -r'):
+            with Distance(self.server, 0) as distance, self.mounted(distance.port) as mount:
+                self.list_names(mount, box, count)
+                before = distance.settled()
+                ys.timed(['sh', '-c', f'cd "$0" && {order} | xargs head -qc 1000',
+                          str(mount / box)], self.out('heads'), self.limit, mount)
+                if self.out('heads').stat().st_size != 1000 * count:
+                    raise BenchError(f'head did not print 1000 bytes of each of {count} messages')
+                moved = distance.settled().since(before)
+                most = max(most, moved.up + moved.down)
+        self.row(f'the first 1,000 bytes of each of {number(count)} messages of 300 KB, '
+                 'bytes on the wire', '≤ 128 KiB each', f'{most / count / 1024:.0f} KiB each',
+                 '', '', most <= count * 128 * 1024)
+
     # -- ls --
 
     def ls(self) -> None:
@@ -525,6 +586,7 @@ def machine(directory: Path) -> str:
 # What --only takes, and the experiment that fills in that row. One may fill in several.
 EXPERIMENTS: dict[str, Callable[[Bench], None]] = {
     'grep-cold': Bench.grep, 'grep-warm': Bench.grep, 'grep-50ms': Bench.grep_delay,
+    'rg': Bench.ripgrep, 'orders': Bench.orders, 'thumbnails': Bench.thumbnails,
     'ls-cold': Bench.ls, 'ls-warm': Bench.ls, 'memory': Bench.ls, 'first-name': Bench.first_name,
     'single': Bench.single, 'large': Bench.large_mail, 'growth-list': Bench.growth_list,
     'memory-million': Bench.growth_list, 'growth-grep': Bench.growth_grep,

@@ -66,6 +66,10 @@ def grep(directory: Path, out: Path, limit: float, mount: Optional[Mount] = None
     return timed(['grep', '-r', NEEDLE, str(directory)], out, limit, mount)
 
 
+def ripgrep(directory: Path, out: Path, limit: float, mount: Optional[Mount] = None) -> float:
+    return timed(['rg', NEEDLE, str(directory)], out, limit, mount)
+
+
 def found(out: Path, directory: Path, names: bool = True) -> list[str]:
     """What grep wrote, to be compared with what it wrote elsewhere."""
     lines = out.read_text(errors='surrogateescape').replace('\r', '').splitlines()
