@@ -541,7 +541,7 @@ static bool distrusted(struct conn *c)
     for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op)
             return false;
-    log_info("connection %u is made anew, since the machine slept", c->index);
+    log_debug("imap[%u] is made anew, since the machine slept", c->index);
     return true;
 }
 
@@ -637,6 +637,21 @@ static void wait_for_wake(struct conn *c)
         return;
 }
 
+/* Why it was lost, if the user is to be told: not what we ended, nor what was told already. */
+static void why_lost(struct conn *c, int err, struct buf *why)
+{
+    if (!err || err == -ECANCELED || err == -ENETRESET || err == -EPROTO)
+        return;
+    if (c->bye)
+        buf_addf(why, "the server ends it: %s", buf_str(&c->reply.text));
+    else if (err == -ECONNRESET)
+        buf_adds(why, "the server closed it");
+    else if (err == -ETIMEDOUT)
+        buf_adds(why, "the server does not answer");
+    else
+        buf_adds(why, strerror(-err));
+}
+
 void *conn_main(void *conn)
 {
     struct conn *c = conn;
@@ -654,13 +669,13 @@ void *conn_main(void *conn)
         struct buf why = {0};
         int err = session_open(c, &why);
         pool_connected(c->pool, c, err, buf_str(&why));
-        buf_free(&why);
+        buf_reset(&why);
         if (!err) {
             err = serve(c);
-            if (err && err != -ECANCELED)
-                log_warn("connection %u is lost: %s", c->index, strerror(-err));
+            why_lost(c, err, &why);
         }
         close_conn(c, err ? err : -ENOTCONN);
-        pool_disconnected(c->pool, c, err);
+        pool_disconnected(c->pool, c, err, buf_str(&why));
+        buf_free(&why);
     }
 }

@@ -468,9 +468,11 @@ int64_t pool_connect_deadline(struct pool *p)
 void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
 {
     struct op *failed = NULL;
+    struct buf line = {0};
     pthread_mutex_lock(&p->lock);
     bool first = c->index == 0 && !p->first_tried;
     if (!err) {
+        reconnect_tell_done_locked(p, &line);
         reconnect_done_locked(p, c);
         c->missed &= c->notify_tag != 0;
         snprintf(c->cipher, sizeof c->cipher, "%s", stream_cipher(c->stream));
@@ -479,6 +481,8 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
     } else {
         reconnect_failed_locked(p, c, err, why);
+        if (!first)
+            reconnect_tell_failed_locked(p, c, err, why, &line);
         c->missed &= err != -EACCES;
         failed = reconnect_doomed_locked(p, c);
     }
@@ -492,14 +496,21 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
     }
     pthread_mutex_unlock(&p->lock);
     if (err && !first)
-        log_warn("connection %u: %s", c->index, why);
+        log_debug("imap[%u] cannot connect: %s", c->index, why);
+    if (err && line.len)
+        log_warn("%s", buf_str(&line));
+    else if (line.len)
+        log_info("%s", buf_str(&line));
+    buf_free(&line);
     fail_list(failed, lost_errno(err));
 }
 
-void pool_disconnected(struct pool *p, struct conn *c, int err)
+void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why)
 {
+    struct buf line = {0};
     pthread_mutex_lock(&p->lock);
     reconnect_lost_locked(p, c, err);
+    reconnect_tell_lost_locked(p, c, err, why, &line);
     bool deaf = c->heard && !p->stopping;
     c->missed |= c->notified_published && err;
     c->watching = c->asking = c->notified_published = c->heard = c->take_over = false;
@@ -507,6 +518,11 @@ void pool_disconnected(struct pool *p, struct conn *c, int err)
     if (p->queue)
         sched_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
+    if (err && *why)
+        log_debug("imap[%u] is lost: %s", c->index, why);
+    if (line.len)
+        log_warn("%s", buf_str(&line));
+    buf_free(&line);
     if (deaf)
         p->events->deaf(p->ctx);
 }

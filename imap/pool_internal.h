@@ -43,8 +43,9 @@ int64_t pool_connect_deadline(struct pool *p);
  * no other connection can take it. */
 void pool_connected(struct pool *p, struct conn *c, int err, const char *why);
 
-/* Publishes that the connection ended with `err`. */
-void pool_disconnected(struct pool *p, struct conn *c, int err);
+/* Publishes that the connection ended with `err`. `why` is borrowed, and empty where it is not to be
+ * told. */
+void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why);
 
 /* Is the pool closing, with nothing left for this connection that must be finished? */
 bool pool_finished(struct pool *p, struct conn *c);

@@ -22,6 +22,8 @@ struct pool {
     int down_err;     /* why the last attempt to connect failed, or 0 */
     bool unasked;     /* nobody had asked for it when it began */
     char down_why[300];
+    enum { TOLD_UP, TOLD_DOWN, TOLD_DENIED } told; /* what the log was told last */
+    bool told_spare;      /* ... that no more connections can be had than there are */
     int64_t down_since;   /* since when no connection is up; 0: one is */
     int64_t pause;        /* after the last failed attempt, ms; 0: the last one succeeded */
     int64_t denied_until; /* no attempt at all before: the login was refused; 0: it was not */
@@ -111,6 +113,15 @@ int reconnect_patience_locked(const struct pool *p, const struct conn *c);
 void reconnect_done_locked(struct pool *p, struct conn *c);
 void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char *why);
 void reconnect_lost_locked(struct pool *p, struct conn *c, int err);
+
+/* What the log is to be told of it: appended to `line`, once when the server goes, once when it
+ * refuses the login and once when it is back, however many connections and attempts that takes.
+ * After reconnect_failed_locked() and reconnect_lost_locked(), before reconnect_done_locked(). */
+void reconnect_tell_failed_locked(struct pool *p, const struct conn *c, int err, const char *why,
+                                  struct buf *line);
+void reconnect_tell_lost_locked(struct pool *p, const struct conn *c, int err, const char *why,
+                                struct buf *line);
+void reconnect_tell_done_locked(struct pool *p, struct buf *line);
 
 /* Appends the line "server: ..." for .imapfs/status. */
 void reconnect_status_locked(const struct pool *p, struct buf *out);

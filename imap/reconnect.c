@@ -189,6 +189,39 @@ void reconnect_lost_locked(struct pool *p, struct conn *c, int err)
 
 /* ---- what is told ---- */
 
+void reconnect_tell_failed_locked(struct pool *p, const struct conn *c, int err, const char *why,
+                                  struct buf *line)
+{
+    if (reconnect_others_up_locked(p, c)) {
+        if (!p->told_spare)
+            buf_addf(line, "no further connection to the server: %s", why);
+        p->told_spare = true;
+    } else if (p->told == TOLD_UP || (p->told == TOLD_DOWN && err == -EACCES)) {
+        buf_addf(line, "no connection to the server: %s", why);
+        p->told = err == -EACCES ? TOLD_DENIED : TOLD_DOWN;
+    }
+}
+
+void reconnect_tell_lost_locked(struct pool *p, const struct conn *c, int err, const char *why,
+                                struct buf *line)
+{
+    if (!err || p->stopping || p->told != TOLD_UP || reconnect_others_up_locked(p, c))
+        return;
+    if (*why)
+        buf_addf(line, "the connection to the server is lost: %s", why);
+    if (*why || err == -EPROTO)
+        p->told = TOLD_DOWN;
+}
+
+void reconnect_tell_done_locked(struct pool *p, struct buf *line)
+{
+    if (p->told != TOLD_UP)
+        buf_addf(line, "connected to the server again, after %" PRId64 " s",
+                 p->down_since ? (clock_ms() - p->down_since) / 1000 : 0);
+    p->told = TOLD_UP;
+    p->told_spare = false;
+}
+
 void reconnect_status_locked(const struct pool *p, struct buf *out)
 {
     int64_t now = clock_ms(), next = INT64_MAX;

@@ -528,13 +528,8 @@ int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
         c->bye = true;
-        if (!c->serving) {
-            buf_reset(&c->reply.text);
-            buf_add(&c->reply.text, r->text.p, r->text.n);
-        }
-        /* Until it serves, whoever sets the session up tells what became of that. */
-        if (c->serving)
-            log_warn("the server ends connection %u: " STR_FMT, c->index, STR_ARG(r->text));
+        buf_reset(&c->reply.text);
+        buf_add(&c->reply.text, r->text.p, r->text.n);
         return c->logout ? 0 : -ECONNRESET;
     }
     if (r->cond != COND_NONE) {

@@ -5,6 +5,7 @@ and, above all, how often the server is asked.
 """
 
 import errno
+import itertools
 import math
 import os
 import re
@@ -68,6 +69,73 @@ def read_all(mail, uids=range(1, 9), folder='INBOX'):
     for reader in readers:
         reader.join()
     return wrong
+
+
+# ---- what the log says -----------------------------------------------------------------------------
+
+
+def lines(mail):
+    return [line for line in mail.log().splitlines() if 'mounted' not in line]
+
+
+def close_down(mini, words):
+    """No connection is taken or kept any more. Returns what opens again."""
+    greeting, mini.greeting = mini.greeting, b'* BYE %s\r\n' % words
+    kill_connections(mini)
+
+    def open_again():
+        mini.greeting = greeting
+    return open_again
+
+
+@pytest.mark.parametrize('connections', [1, 4])
+def test_one_line_when_the_server_goes_and_one_when_it_is_back(mini, mount_mini, connections):
+    mail = mount_mini(mini, f'connections={connections}', 'timeout=2', 'names=uid')
+    assert not read_all(mail)
+    made = itertools.count()
+
+    def works():
+        try:
+            os.mkdir(mail / f'New{next(made)}')
+        except OSError:
+            return False
+        return True
+
+    for _ in range(2):
+        before, had = len(lines(mail)), mini.connections
+        open_again = close_down(mini, b'closed for lunch')
+        assert wait_until(lambda: not works() and mini.connections > had + 3, 60 * SLOW)
+        assert len(lines(mail)) == before + 1, mail.log()
+        assert 'lost: the server closed it' in lines(mail)[-1]
+        open_again()
+        assert wait_until(works, 60 * SLOW)
+        assert wait_until(lambda: len(lines(mail)) == before + 2, 10 * SLOW), mail.log()
+        assert re.search(r'again, after \d+ s$', lines(mail)[-1])
+
+
+def test_one_line_when_the_login_is_refused(mini, mount_mini):
+    """Once that the connection is lost, once that the login is refused; the status knows the rest."""
+    mail = mount_mini(mini, 'names=uid')
+    assert not read_all(mail)
+    before = len(lines(mail))
+    mini.users['alice'] = 'another'
+    kill_connections(mini)
+    for number in range(10):
+        with refused(errno.EACCES):
+            os.mkdir(mail / f'New{number}')
+    assert [re.search('lost|refused', line).group() for line in lines(mail)[before:]] == [
+        'lost', 'refused'], mail.log()
+
+
+def test_one_line_for_connections_that_cannot_be_had(mini, mount_mini):
+    """A server that allows one is asked for a second again and again, and that is told once."""
+    first = []
+    mini.on['AUTHENTICATE'] = lambda session, command: (
+        first.append(session) if not first else session is not first[0] and
+        (session.reply('[LIMIT] too many', 'NO') or True))
+    mail = mount_mini(mini, 'names=uid', 'cache=0')
+    assert wait_until(lambda: not read_all(mail) and mini.connections > 3, 60 * SLOW)
+    assert sum('too many' in line for line in lines(mail)) == 1, mail.log()
 
 
 # ---- the login -----------------------------------------------------------------------------------
