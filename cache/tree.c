@@ -253,7 +253,9 @@ static bool on_listed(struct op *op, struct str name, char delim, const struct a
     struct listed *row;
     if (memchr(name.p, '\0', name.n) || memchr(name.p, '\r', name.n) ||
         memchr(name.p, '\n', name.n)) {
-        log_warn("a mailbox whose name holds a line break or NUL is left out");
+        static struct log_limit limit = LOG_LIMIT("mailboxes with such names");
+        if (log_may(&limit))
+            log_warn("a mailbox whose name holds a line break or NUL is left out");
         return false;
     }
     HASH_FIND(hh, l->rows, name.p, name.n, row);

@@ -322,6 +322,7 @@ static int run(struct fs *fs, struct account_config *config, struct fuse_session
         fuse_session_unmount(se);
     }
     account_free(fs->account);
+    log_flush();
     return status;
 }
 

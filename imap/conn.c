@@ -276,6 +276,15 @@ static void notify_answered(struct conn *c, const struct response *r)
     }
 }
 
+static void note_refusal(const struct cmd *cmd, const struct response *r)
+{
+    static struct log_limit questions = LOG_LIMIT("refusals of what only asks");
+    const struct op *op = cmd->op;
+    if (op_class(op)->retry != RETRY_REPEAT || log_may(&questions))
+        log_warn("%s%s%s refused by the server: " STR_FMT, op->mailbox ? op->mailbox : "",
+                 op->mailbox ? ": " : "", cmd->name, STR_ARG(r->text));
+}
+
 static int on_tagged(struct conn *c, const struct response *r)
 {
     struct arg number = {.type = ARG_ATOM};
@@ -306,8 +315,7 @@ static int on_tagged(struct conn *c, const struct response *r)
     int step = cmd->step;
     untagged_code(c, op, r);
     if (r->cond != COND_OK && op)
-        log_warn("%s%s%s refused by the server: " STR_FMT, op->mailbox ? op->mailbox : "",
-                 op->mailbox ? ": " : "", cmd->name, STR_ARG(r->text));
+        note_refusal(cmd, r);
     remove_cmd(c, cmd);
     if (op && step == STEP_SELECT)
         box_selected(c, op, r);

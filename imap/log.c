@@ -1,5 +1,6 @@
 #include "imap/log.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,15 +8,22 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "imap/clock.h"
 #include "imap/utf8.h"
 
-enum { LINE_MAX_BYTES = 2000 };
+enum {
+    LINE_MAX_BYTES = 2000,
+    MINUTE = 60000 /* ms */
+};
 
 static atomic_bool debugging;
 static atomic_bool use_syslog;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char last_text[512]; /* under lock */
 static time_t last_time;    /* under lock */
+
+/* Those that have left something out, and all their fields. Under lock. */
+static struct log_limit *limits;
 
 void log_init(bool debug)
 {
@@ -50,7 +58,8 @@ void log_escape(struct buf *out, const char *data, size_t len, size_t max)
         buf_adds(out, "...");
 }
 
-static void __attribute__((format(printf, 2, 0))) emit(int priority, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+write_line(int priority, const char *fmt, va_list ap)
 {
     char raw[LINE_MAX_BYTES];
     int n = vsnprintf(raw, sizeof raw, fmt, ap);
@@ -71,6 +80,76 @@ static void __attribute__((format(printf, 2, 0))) emit(int priority, const char 
     else
         fprintf(stderr, "imapfs: %s\n", text);
     buf_free(&line);
+}
+
+static void __attribute__((format(printf, 2, 3))) say(int priority, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(priority, fmt, ap);
+    va_end(ap);
+}
+
+/* Takes one whose minute is over, or any one, off the list; NULL when there is none. Returns what
+ * it has left out in `n`. */
+static const char *take_left_out(bool any, uint64_t *n)
+{
+    int64_t now = clock_ms();
+    const char *what = NULL;
+    pthread_mutex_lock(&lock);
+    struct log_limit **at = &limits;
+    while (*at && !any && now - (*at)->began < MINUTE)
+        at = &(*at)->next;
+    struct log_limit *l = *at;
+    if (l) {
+        *at = l->next;
+        what = l->what;
+        *n = l->left_out;
+        l->left_out = 0;
+        l->listed = false;
+    }
+    pthread_mutex_unlock(&lock);
+    return what;
+}
+
+static void say_left_out(bool any)
+{
+    const char *what;
+    uint64_t n;
+    while ((what = take_left_out(any, &n)) != NULL)
+        say(LOG_INFO, "%" PRIu64 " more %s were left out here", n, what);
+}
+
+bool log_may(struct log_limit *limit)
+{
+    int64_t now = clock_ms();
+    say_left_out(false);
+    pthread_mutex_lock(&lock);
+    if (!limit->began || now - limit->began >= MINUTE) {
+        limit->began = now;
+        limit->shown = 0;
+    }
+    bool may = limit->shown < LOG_BURST;
+    limit->shown += may;
+    limit->left_out += !may;
+    if (!may && !limit->listed) {
+        limit->listed = true;
+        limit->next = limits;
+        limits = limit;
+    }
+    pthread_mutex_unlock(&lock);
+    return may;
+}
+
+void log_flush(void)
+{
+    say_left_out(true);
+}
+
+static void __attribute__((format(printf, 2, 0))) emit(int priority, const char *fmt, va_list ap)
+{
+    say_left_out(false);
+    write_line(priority, fmt, ap);
 }
 
 void log_error(const char *fmt, ...)

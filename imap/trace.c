@@ -88,7 +88,10 @@ void conn_debug(const struct conn *c, const char *dir, const char *data, size_t 
 
 void conn_passed_over(const struct conn *c, const char *data, size_t len)
 {
+    static struct log_limit limit = LOG_LIMIT("lines that cannot be understood");
     struct buf text = {0};
+    if (!log_may(&limit))
+        return;
     show(c, true, data, len, PASSED, &text);
     log_warn("passing over what cannot be understood: %s", buf_str(&text));
     buf_free(&text);

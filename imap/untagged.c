@@ -309,13 +309,15 @@ static int on_fetch(struct conn *c, const struct response *r)
 
 /* ---- SEARCH ---- */
 
+static struct log_limit strange = LOG_LIMIT("answers to SEARCH that are none");
+
 static int found(const struct conn *c, struct op *op, const char *text, size_t len)
 {
     if (op->refresh)
         op->count = c->box.changes;
     int err = len ? uidset_parse(&op->found, text, len) : 0;
     op->got = err == 0;
-    if (err)
+    if (err && log_may(&strange))
         log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
     return err ? -EPROTO : 0;
 }
@@ -333,7 +335,8 @@ static int on_search(struct conn *c, const struct response *r)
             continue; /* (MODSEQ 917162500) */
         if (!arg_number(a, UINT32_MAX, &n) || n == 0) {
             /* Half an answer must not pass for a whole one: something may be deleted upon it. */
-            log_warn("%s: a SEARCH answer that is not a list of UIDs", op->mailbox);
+            if (log_may(&strange))
+                log_warn("%s: a SEARCH answer that is not a list of UIDs", op->mailbox);
             buf_free(&set);
             return 0;
         }
@@ -486,7 +489,9 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
         pool_folders(c->pool);
         pool_deaf(c->pool);
     } else if (code == CODE_ALERT) {
-        log_warn("the server says: " STR_FMT, STR_ARG(r->text));
+        static struct log_limit alerts = LOG_LIMIT("alerts of the server");
+        if (log_may(&alerts))
+            log_warn("the server says: " STR_FMT, STR_ARG(r->text));
     } else if (code == CODE_COPYUID) {
         /* Untagged before the EXPUNGEs of a MOVE (RFC 6851 section 4.3), else with the tagged OK.
          * Nobody else is interested. */

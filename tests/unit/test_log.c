@@ -5,6 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "imap/log.h"
 
 static const struct {
@@ -61,10 +66,48 @@ static void test_escape(void **state)
     }
 }
 
+/* A server that goes on and on: the first lines are there, and the number of the others. */
+static void test_limit(void **state)
+{
+    (void)state;
+    static struct log_limit alerts = LOG_LIMIT("alerts"), odd = LOG_LIMIT("strange rows");
+    static char text[4096];
+    FILE *log = tmpfile();
+    assert_non_null(log);
+    fflush(stderr);
+    int terminal = dup(STDERR_FILENO);
+    dup2(fileno(log), STDERR_FILENO);
+    for (unsigned i = 0; i < 1000; i++) {
+        if (log_may(&alerts))
+            log_warn("alert %u", i);
+        if (i < LOG_BURST && log_may(&odd))
+            log_info("row %u", i);
+    }
+    log_warn("another thing");
+    log_flush();
+    log_flush();
+    dup2(terminal, STDERR_FILENO);
+    close(terminal);
+    rewind(log);
+    text[fread(text, 1, sizeof text - 1, log)] = '\0';
+    fclose(log);
+    assert_non_null(strstr(text, "imapfs: alert 0\nimapfs: row 0\nimapfs: alert 1\n"));
+    assert_non_null(strstr(text, "imapfs: alert 9\nimapfs: row 9\nimapfs: another thing\n"
+                                 "imapfs: 990 more alerts were left out here\n"));
+    assert_null(strstr(text, "alert 10"));
+    assert_null(strstr(text, "strange")); /* of these there were no more */
+    assert_string_equal(strstr(text, "left out here\n"), "left out here\n");
+    struct buf last = {0};
+    log_last(&last);
+    assert_non_null(strstr(buf_str(&last), "another thing"));
+    buf_free(&last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_limit),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
