@@ -1,4 +1,5 @@
 /* From the command line to a mounted account and back. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_log.h>
@@ -81,6 +82,18 @@ static int reach(const char *path, struct stat *st)
     return stat(path, st) == 0 && statvfs(path, &vfs) == 0 ? 0 : -errno;
 }
 
+/* Is there anything in it that the mount would hide? What cannot be read is taken for empty. */
+static bool holds_something(const char *path)
+{
+    bool found = false;
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && !found && (e = readdir(d));)
+        found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    if (d)
+        closedir(d);
+    return found;
+}
+
 /* Makes the mount point absolute and sees to it that something can be mounted there. */
 static int check_mountpoint(struct options *o, struct buf *why)
 {
@@ -98,6 +111,12 @@ static int check_mountpoint(struct options *o, struct buf *why)
     } else if (is_mounted(path)) {
         buf_addf(why, "cannot mount on %s: something is mounted there already", o->mountpoint);
         err = -EBUSY;
+    } else if (!o->nonempty && holds_something(path)) {
+        buf_addf(why,
+                 "cannot mount on %s: it is not empty (-o nonempty hides what is in it until it is "
+                 "unmounted)",
+                 o->mountpoint);
+        err = -ENOTEMPTY;
     } else {
         free(o->mountpoint);
         o->mountpoint = path;

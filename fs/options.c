@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "imap/limits.h"
+#include "imap/log.h"
 #include "imap/mem.h"
 
 const char options_usage[] =
@@ -40,6 +41,7 @@ const char options_usage[] =
     "    -o poll=SECONDS       look after folders whose changes nobody tells (60); 0: never\n"
     "    -o timeout=SECONDS    give up when nothing moves (30)\n"
     "    -o trash=no|auto|MAILBOX    where deleted mail goes (no: it is deleted)\n"
+    "    -o nonempty           mount over a directory in which there is something\n"
     "    -o mark_seen          reading a message marks it as read\n"
     "    -o cache=SIZE         memory for message bodies (32M)\n"
     "    -o prefetch=SIZE      at most so much is fetched before it is read (8M); 0: nothing\n"
@@ -64,6 +66,7 @@ static const struct fuse_opt table[] = {
     OPT("-f", foreground),
     OPT("-d", debug),
     OPT("debug", debug),
+    OPT("nonempty", nonempty),
     OPT("mark_seen", mark_seen),
     VALUE("passfile=%s", passfile),
     VALUE("passcmd=%s", passcmd),
@@ -98,7 +101,6 @@ static const struct fuse_opt table[] = {
     FUSE_OPT_KEY("_netdev", KEY_IGNORE),
     FUSE_OPT_KEY("nofail", KEY_IGNORE),
     FUSE_OPT_KEY("defaults", KEY_IGNORE),
-    FUSE_OPT_KEY("x-", KEY_IGNORE),
     FUSE_OPT_KEY("comment=", KEY_IGNORE),
     FUSE_OPT_KEY("relatime", KEY_IGNORE),
     FUSE_OPT_KEY("norelatime", KEY_IGNORE),
@@ -116,8 +118,11 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *r
     (void)rest;
     if (key == KEY_IGNORE)
         return 0;
-    if (key == FUSE_OPT_KEY_OPT && (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0))
+    if (key == FUSE_OPT_KEY_OPT && (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)) {
+        /* For programs that read them in a table which mount(8) alone writes. */
+        log_info("%s has no effect here: give it to mount(8), or in fstab", arg);
         return 0;
+    }
     if (key != FUSE_OPT_KEY_NONOPT)
         return 1;
     if (!o->source) {

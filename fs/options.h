@@ -16,6 +16,7 @@ struct options {
     struct url url;
     int help, version, foreground, debug;
     int read_only;
+    int nonempty; /* mount over whatever is there */
     char *passfile, *passcmd;
     char *tls;                  /* yes, starttls, no; NULL: as the scheme says */
     char *cafile, *fingerprint; /* fingerprint: hex digits only */

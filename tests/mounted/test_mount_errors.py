@@ -91,6 +91,32 @@ def test_mount_point_that_is_a_file(fails, server, tls, tmp_path):
           mountpoint=tmp_path / 'file')
 
 
+def test_mount_point_that_is_not_empty(fails, account, mount, tmp_path):
+    """What is in it would be hidden, which is done only when it is spelled out."""
+    account.fill('INBOX', messages.messages(1))
+    point = tmp_path / 'full'
+    point.mkdir()
+    (point / '.hidden').write_text('kept')
+    fails('not empty.*-o nonempty', f'imaps://{account.user}@localhost:{account.server.tls_port}',
+          f'passfile={account.passfile}', f'cafile={account.server.cafile}',
+          mountpoint=point, password=False)
+    mail = mount('nonempty', path=point)
+    assert len(mail.names()) == 1 and not (point / '.hidden').exists()
+    assert mail.unmount() == 0
+    assert (point / '.hidden').read_text() == 'kept'
+
+
+def test_options_of_mount(account, mount):
+    """What mount(8) and fstab say to others is no mistake; of what is lost here a word is said."""
+    account.fill('INBOX', messages.messages(1))
+    mail = mount('_netdev', 'noauto', 'nofail', 'user', 'defaults', 'comment=mine', 'relatime',
+                 'x-gvfs-show', 'x-systemd.automount', 'X-mount.mkdir')
+    assert len(mail.names()) == 1
+    told = [line for line in mail.log().splitlines() if 'no effect' in line]
+    assert [line.split()[1] for line in told] == [
+        'x-gvfs-show', 'x-systemd.automount', 'X-mount.mkdir'], mail.log()
+
+
 def test_busy_mount_point(fails, account, mount):
     account.fill('INBOX', messages.messages(1))
     mail = mount()

@@ -466,3 +466,14 @@ def test_passcmd_that_never_ends(mini, serve, refuses):
     """It prints more than a password, and is ended by that."""
     said = refuses(mini, 'passcmd=yes', password=False)
     assert 'passcmd' in said and said.count('\n') == 1
+
+
+@pytest.mark.parametrize('command, written', [
+    ('printf a,b', r'printf a\,b'), (r"printf 'a\134b,c'", r"printf 'a\\134b\,c'")])
+def test_commas_in_passcmd(mini, serve, start_mount, command, written):
+    """As in every FUSE file system: a backslash takes away what a comma or a backslash means."""
+    mini.users['alice'] = subprocess.check_output(['sh', '-c', command], text=True)
+    assert ',' in mini.users['alice']
+    serve(mini)
+    mail = start_mount(f'imap://alice@{mini.host}:{mini.port}', [f'passcmd={written}', 'tls=no'])
+    assert len(mail.names()) == 1
