@@ -63,6 +63,7 @@ struct body {
     uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
     uint64_t run;      /* where the first of those began that read straight on */
     bool forgotten;    /* dropped as soon as nothing is under way */
+    bool apart;        /* a set did not bring it: it is asked for alone */
     bool no_data;      /* the server had nothing to say of it, and it is being found out why */
     UT_hash_handle hh; /* in the order of use, oldest first */
 };
@@ -226,6 +227,11 @@ void body_release(struct account *a, uint32_t gen, uint32_t uid)
     struct body *b = find_body(a, number(gen, uid));
     if (b && !b->fetches)
         drop_body(a, b);
+}
+
+void body_apart(struct account *a, uint32_t gen, uint32_t uid)
+{
+    use_body(a, number(gen, uid))->apart = true;
 }
 
 bool body_known(struct account *a, uint32_t gen, uint32_t uid)
@@ -595,7 +601,8 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     }
     slices_reset(out);
     result = -EINPROGRESS;
-    if (!prefetch_await(a, folder, m->uid, off + have, w)) {
+    if (!prefetch_await(a, folder, m, off + have, w) &&
+        (off + have > 0 || b->fetches || b->apart || !prefetch_join(a, folder, m, w))) {
         struct fetch *f = fetch_at(b, off + have);
         if (!f)
             f = start_fetch(a, b, folder, m->uid, off + have, len - have);

@@ -329,6 +329,9 @@ void body_release(struct account *a, uint32_t gen, uint32_t uid);
 /* Are first bytes of it here or, each alone, under way? */
 bool body_known(struct account *a, uint32_t gen, uint32_t uid);
 
+/* A set of messages came without this one: it is asked for alone from now on. */
+void body_apart(struct account *a, uint32_t gen, uint32_t uid);
+
 /* Keeps the first bytes of a message, of which `len` were asked for; shares `bytes`. Learns the
  * size from it, and returns how far what was announced is wrong: > 0 when the message is longer,
  * and then this was said upward; < 0 when it is shorter, and the caller must say so once the bytes
@@ -346,8 +349,14 @@ struct walk_lead prefetch_read(struct account *a, const struct folder *f, struct
 void prefetch_more(struct account *a, const struct folder *f, const struct walk_lead *lead);
 
 /* If byte `off` of the message is about to come in a batch, has `w` woken then: true. */
-bool prefetch_await(struct account *a, const struct folder *f, uint32_t uid, uint64_t off,
+bool prefetch_await(struct account *a, const struct folder *f, const struct msg *m, uint64_t off,
                     struct waiter *w);
+
+/* If others are being waited for, asks for the whole of a small message together with those of them
+ * that no connection has begun with yet, and has `w` woken when it is here, or is to be asked for
+ * alone: true. */
+bool prefetch_join(struct account *a, const struct folder *f, const struct msg *m,
+                   struct waiter *w);
 
 /* ---- moved.c: where messages went that this mount moved ---- */
 

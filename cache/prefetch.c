@@ -10,7 +10,10 @@
  * asks when the walk has ended, and then nothing more is fetched: what is ahead of the reader is
  * bounded by what he has walked, and by `prefetch`. Of a message larger than a first window only
  * that much is fetched, which reading its first byte would fetch as well, unless the walk reads
- * such messages on. */
+ * such messages on.
+ *
+ * What several readers are waiting for goes the same way: whatever has not left yet when the next
+ * one comes leaves together with what he asks for. */
 #include "cache/internal.h"
 
 #include <errno.h>
@@ -28,6 +31,7 @@ enum {
     BATCH_LEAST = 64 * 1024,  /* bytes of a batch */
     BATCH_MOST = 1024 * 1024,
     BATCH_MESSAGES = 1000,
+    TOGETHER = 32, /* messages asked for together because somebody waits for each */
 };
 
 /* Who waits for a message of a batch. */
@@ -44,8 +48,11 @@ struct batch {
     uint32_t gen;
     uint32_t kept;         /* the UID that is kept back; 0: all of them are */
     struct uidset pending; /* what has not come yet */
+    size_t n;              /* messages asked for */
     size_t len;            /* bytes of each message, at most */
-    uint64_t left;         /* bytes still expected */
+    uint64_t left;         /* bytes still expected, */
+    size_t *inflight;      /* ... which are part of these */
+    int64_t began;         /* clock_ms() */
     struct awaited *awaited;
 };
 
@@ -94,8 +101,9 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
     account_lock(a);
     uint64_t came = bytes->len < b->left ? bytes->len : b->left;
     b->left -= came;
-    a->ahead_inflight -= came;
-    a->n_ahead_bytes += bytes->len;
+    *b->inflight -= came;
+    if (op->background)
+        a->n_ahead_bytes += bytes->len;
     uidset_remove(&b->pending, uid);
     struct waiter *waiters = take_awaited(b, uid);
     const struct msg *m = msg_by_number(a, b->gen, uid, &f);
@@ -114,6 +122,15 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
         a->hooks.msg_size(a->hooks.ctx, b->gen, uid);
 }
 
+/* Who still waits when the batch is done has missed something. He asks again, for himself; unless
+ * he has waited for as long as he would have then. */
+static int missed(const struct account *a, const struct batch *b)
+{
+    const struct op *op = b->op;
+    bool late = op->err == -ETIMEDOUT || clock_ms() - b->began >= a->config->pool.timeout;
+    return !op->background && (b->n == 1 || late) ? op->err : 0;
+}
+
 static void on_ahead_done(struct op *op)
 {
     struct batch *b = op->ctx;
@@ -123,12 +140,13 @@ static void on_ahead_done(struct op *op)
     if (op->err == -ESTALE)
         folder_contradicted(a, op);
     DL_DELETE(a->batches, b);
-    a->ahead_inflight -= b->left;
-    while (b->awaited)
+    *b->inflight -= b->left;
+    while (b->awaited) {
+        body_apart(a, b->gen, b->awaited->uid);
         waiters_move(&waiters, &(struct waiter *){take_awaited(b, b->awaited->uid)});
+    }
     account_unlock(a);
-    /* Who still waits has missed something, and asks again, for himself. */
-    wake_all(waiters, 0);
+    wake_all(waiters, missed(a, b));
     uidset_free(&b->pending);
     op_free(op);
     free(b);
@@ -211,26 +229,41 @@ static void gather(struct account *a, const struct folder *f, const struct walk_
     }
 }
 
-static void submit(struct account *a, const struct folder *f, struct gathered *g, size_t len,
-                   bool keep_all)
+/* A batch of no message yet. */
+static struct batch *new_batch(struct account *a, const struct folder *f, size_t len, bool ahead)
 {
     struct batch *b = mem_zalloc(sizeof *b);
     b->a = a;
     b->gen = f->gen;
-    b->kept = keep_all ? 0 : g->last;
     b->len = len;
-    b->left = g->bytes;
+    b->inflight = ahead ? &a->ahead_inflight : &a->body_inflight;
+    b->began = clock_ms();
     b->op = op_new(OP_BODIES, f->wire, f->uidvalidity);
-    b->op->background = true;
+    b->op->background = ahead;
     b->op->len = (uint32_t)len;
-    b->op->uids = g->set;
-    for (size_t i = 0; i < g->set.n; i++)
-        uidset_add(&b->pending, g->set.r[i].lo, g->set.r[i].hi);
     b->op->on_bytes = on_ahead_bytes;
     b->op->done = on_ahead_done;
     b->op->ctx = b;
-    a->ahead_inflight += g->bytes;
     DL_APPEND(a->batches, b);
+    return b;
+}
+
+static void expect(struct batch *b, size_t n, uint64_t bytes)
+{
+    b->n += n;
+    b->left += bytes;
+    *b->inflight += bytes;
+}
+
+static void submit(struct account *a, const struct folder *f, struct gathered *g, size_t len,
+                   bool keep_all)
+{
+    struct batch *b = new_batch(a, f, len, true);
+    b->kept = keep_all ? 0 : g->last;
+    b->op->uids = g->set;
+    for (size_t i = 0; i < g->set.n; i++)
+        uidset_add(&b->pending, g->set.r[i].lo, g->set.r[i].hi);
+    expect(b, g->n, g->bytes);
     pool_submit(a->pool, b->op);
 }
 
@@ -268,13 +301,8 @@ void prefetch_more(struct account *a, const struct folder *f, const struct walk_
     }
 }
 
-bool prefetch_await(struct account *a, const struct folder *f, uint32_t uid, uint64_t off,
-                    struct waiter *w)
+static void await(struct batch *b, uint32_t uid, struct waiter *w)
 {
-    struct batch *b = batch_of(a, f->gen, uid);
-    /* Not when it still waits for a connection, as megabytes may be under way before it. */
-    if (!b || off >= b->len || !b->op->sent)
-        return false;
     struct awaited *at = b->awaited;
     while (at && at->uid != uid)
         at = at->next;
@@ -285,5 +313,61 @@ bool prefetch_await(struct account *a, const struct folder *f, uint32_t uid, uin
         b->awaited = at;
     }
     waiter_add(&at->waiters, w);
+}
+
+/* Takes a message out of a batch that still waits for a connection: true. */
+static bool withdraw(struct account *a, struct batch *b, const struct msg *m)
+{
+    if (!pool_amend(a->pool, b->op, m->uid, false))
+        return false;
+    uint64_t bytes = m->size < b->len ? m->size : b->len;
+    bytes = bytes < b->left ? bytes : b->left;
+    b->left -= bytes;
+    *b->inflight -= bytes;
+    uidset_remove(&b->pending, m->uid);
+    /* Another one tells how far the walk is. */
+    const struct uidset *left = &b->pending;
+    if (b->kept == m->uid && left->n)
+        b->kept = m->uid < left->r[0].lo ? left->r[0].lo : left->r[left->n - 1].hi;
+    return true;
+}
+
+bool prefetch_await(struct account *a, const struct folder *f, const struct msg *m, uint64_t off,
+                    struct waiter *w)
+{
+    struct batch *b = batch_of(a, f->gen, m->uid);
+    if (!b || off >= b->len)
+        return false;
+    /* What was asked for ahead may have megabytes before it while it waits for a connection. */
+    if (b->op->background && withdraw(a, b, m))
+        return false;
+    await(b, m->uid, w);
+    return true;
+}
+
+bool prefetch_join(struct account *a, const struct folder *f, const struct msg *m, struct waiter *w)
+{
+    if (!a->config->prefetch || a->config->mark_seen || m->size > BODY_FIRST_WINDOW ||
+        ends_with(m, BODY_FIRST_WINDOW))
+        return false;
+    struct batch *b;
+    DL_FOREACH (a->batches, b) {
+        if (b->gen == f->gen && !b->op->background && b->n < TOGETHER &&
+            pool_amend(a->pool, b->op, m->uid, true))
+            break;
+    }
+    bool joins = b != NULL;
+    if (!joins && !a->body_inflight)
+        return false; /* nobody waits for anything else */
+    if (!joins) {
+        b = new_batch(a, f, BODY_FIRST_WINDOW, false);
+        uidset_add(&b->op->uids, m->uid, m->uid);
+        a->n_fetches++;
+    }
+    uidset_add(&b->pending, m->uid, m->uid);
+    expect(b, 1, m->size);
+    await(b, m->uid, w);
+    if (!joins)
+        pool_submit(a->pool, b->op);
     return true;
 }

@@ -77,6 +77,18 @@ void pool_submit(struct pool *p, struct op *op)
     pthread_mutex_unlock(&p->lock);
 }
 
+bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in)
+{
+    pthread_mutex_lock(&p->lock);
+    bool waits = !op->carrier && !op->sent;
+    if (waits && in)
+        uidset_add(&op->uids, uid, uid);
+    else if (waits)
+        uidset_remove(&op->uids, uid);
+    pthread_mutex_unlock(&p->lock);
+    return waits;
+}
+
 void pool_warm(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);

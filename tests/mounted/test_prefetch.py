@@ -67,7 +67,7 @@ def settled(mail, proxy):
 
 def ready(mail, proxy=None):
     """Waits for the connection that a listing makes, and counts from here."""
-    assert wait_until(lambda: status(mail)['connection 1'].startswith('up'), 20 * SLOW)
+    assert wait_until(lambda: status(mail).get('connection 1', 'up').startswith('up'), 20 * SLOW)
     if proxy:
         proxy.reset_counters()
 
@@ -466,6 +466,26 @@ def test_two_walkers(account, make_proxy, make_mount):
     assert len(body_commands(proxy)) <= 300 / 4
 
 
+@tsan
+def test_what_waits_is_asked_for_together(walked):
+    """Many want one message each while the server is silent: what has not left by then is one set."""
+    bodies, proxy, mail = walked(400, 3000, 'connections=1')
+    uids = list(range(1, 401, 10))
+    proxy.stall()
+    before = int(status(mail)['reads'])
+    readers = [Walker(mail, [uid]) for uid in uids]
+    assert wait_until(lambda: int(status(mail)['reads']) >= before + len(uids), 20 * SLOW)
+    proxy.resume()
+    got = {uid: data for reader in readers for uid, data in reader.result().items()}
+    same(got, bodies)
+    assert len(got) == len(uids)
+    commands = body_commands(proxy)
+    assert len(commands) <= len(uids) / 2
+    assert any(re.fullmatch(r'[\d,]+', asked) and asked.count(',') > 8 for asked, _, _ in commands)
+    assert settled(mail, proxy) <= sum(len(bodies[uid]) + 100 for uid in uids) + 10_000
+    assert ahead(mail) == 0
+
+
 @pytest.mark.parametrize('connections', [1, 2])
 def test_few_connections(account, make_proxy, make_mount, connections):
     """Someone reads in another folder while megabytes are under way."""
@@ -838,6 +858,25 @@ def test_odd_answers(mini_mount, odd):
     got, bodies = walk_of(mini, mail)
     same(got, bodies)
     assert wait_until(lambda: ahead(mail, 'in flight') == 0, 20 * SLOW)
+
+
+# What a server says of a message that was not asked for cannot be told from an answer to who asks
+# for it at the same time.
+@tsan
+@pytest.mark.parametrize('odd', [odd for odd in ODD if odd is not strangers_between],
+                         ids=lambda f: f.__name__)
+def test_odd_answers_to_several_readers(mini_mount, odd):
+    """They wait for different messages, and are asked for together: every byte of every message."""
+    mini = box_of([3000] * 60 + [100_000] * 3)
+    odd(mini)
+    mail = mini_mount(mini, 'connections=2')
+    bodies = list_all(mini, mail)
+    uids = random.Random(4).sample(list(bodies), len(bodies))
+    got = Crowd(mail, uids, 20).result()
+    assert len(got) == len(bodies)
+    same(got, bodies)
+    assert wait_until(lambda: ahead(mail, 'in flight') == 0, 20 * SLOW)
+    assert wait_until(lambda: status(mail)['body bytes in flight'] == '0', 20 * SLOW)
 
 
 @tsan

@@ -87,6 +87,20 @@ void pool_free(struct pool *p)
     (void)p;
 }
 
+bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in)
+{
+    pthread_mutex_lock(&p->lock);
+    const struct op *at = p->queue;
+    while (at && at != op)
+        at = at->next;
+    if (at && in)
+        uidset_add(&op->uids, uid, uid);
+    else if (at)
+        uidset_remove(&op->uids, uid);
+    pthread_mutex_unlock(&p->lock);
+    return at;
+}
+
 bool pool_body_lane(struct pool *p)
 {
     (void)p;
