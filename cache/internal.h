@@ -83,16 +83,16 @@ struct folder {
     uint32_t sync_from;
     uint32_t met_upto;   /* the last UID of its rows of new messages */
     uint32_t asked_upto; /* the last UID known when it began to ask which UIDs there are, */
-    int64_t asked_at;    /* ... which was then */
+    unsigned asked_when; /* ... when `removals` was this */
     unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
     uint32_t exists;     /* messages there according to the running sync */
     struct uidset holes;
     int64_t synced_at; /* when the last successful look began; 0: never */
     int64_t told_at;   /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
-    int64_t removed_at; /* when a message was last taken out of the table */
-    unsigned arrivals;  /* moves into this folder under way */
-    bool removing;      /* it is being deleted */
+    unsigned removals; /* counts how often messages were taken out of the table */
+    unsigned arrivals; /* moves into this folder under way */
+    bool removing;     /* it is being deleted */
     struct waiter *sync_waiters;
     struct waiter *row_waiters; /* of a listing that overtook the load */
     bool due;                   /* in account.due */

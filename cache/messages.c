@@ -144,7 +144,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
         say_gone(a, f, m);
     body_forget(a, f->gen, m->uid);
     msgtable_remove(&f->msgs, m);
-    f->removed_at = clock_ms();
+    f->removals++;
 }
 
 void folder_forget(struct account *a, struct folder *f)
@@ -314,7 +314,7 @@ void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidi
         }
     }
     if (f) {
-        f->removed_at = clock_ms(); /* also of what was known to be gone */
+        f->removals++; /* also of what was known to be gone */
         folder_tell(a, f);
     }
     account_unlock(a);

@@ -203,11 +203,13 @@ static bool is_hole(const struct folder *f, uint32_t uid)
 static void compare_uids(struct account *a, struct folder *f, const struct uidset *found)
 {
     struct msgplace at = {0};
+    /* What was removed after the question may be in the answer all the same. */
+    bool revive = f->removals == f->asked_when;
     for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;) {
         /* What arrived after the question is not in the answer. */
         if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
             msg_drop(a, f, m);
-        else if (m->flags & MSG_GONE && f->removed_at < f->asked_at && uidset_has(found, m->uid))
+        else if (m->flags & MSG_GONE && revive && uidset_has(found, m->uid))
             folder_revive(f, m); /* taken for gone on a server's word that it takes back */
     }
     uidset_free(&f->holes);
@@ -318,7 +320,7 @@ static void sync_step(struct account *a, struct folder *f)
         f->todo &= ~(unsigned)SYNC_UIDS;
         /* What this mount moves into the folder from now on may be too new for the answer. */
         f->asked_upto = msgtable_last(&f->msgs);
-        f->asked_at = clock_ms();
+        f->asked_when = f->removals;
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
     } else if (f->todo & SYNC_PROBE) {
         f->todo &= ~(unsigned)SYNC_PROBE;

@@ -122,12 +122,51 @@ static void test_polled(void **state)
     stub_close(&s);
 }
 
+/* All are gone, and are there after all, however soon the one is said after the other. */
+static void test_taken_back(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 3);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_vanished("INBOX", 7, "1:3");
+    assert_string_equal(stub_shown(&s, inbox, &shown), "");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    stub_answer(stub_take(OP_META), 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    stub_answer_search(stub_take(OP_SEARCH), "1:3");
+    struct op *op = stub_take(OP_META);
+    for (uint32_t uid = 1; uid <= 3; uid++)
+        stub_meta("INBOX", 7, uid, uid, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 2 3 ");
+
+    /* But not what goes while the question is under way. */
+    stub_changed("INBOX", 7, CHANGE_EXPUNGE);
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    op = stub_take(OP_SEARCH);
+    stub_vanished("INBOX", 7, "2");
+    stub_answer_search(op, "1:3");
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 3 ");
+    buf_free(&shown);
+    stub_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contradicted),
         cmocka_unit_test(test_uidnext_before),
         cmocka_unit_test(test_polled),
+        cmocka_unit_test(test_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
