@@ -60,6 +60,9 @@ struct msg_info {
  * looked for, or listened for, and told. */
 enum { ACCOUNT_IN_USE = 60 * 60 };
 
+/* For so many seconds a promise holds that departures from a folder are told. */
+enum { ACCOUNT_PROMISE = 5 * 60 };
+
 enum account_event { EVENT_NEW, EVENT_EXPUNGED, EVENT_FLAGS };
 
 /* How the layer above takes part. The notes are called with the account's lock held: they may only
@@ -166,6 +169,12 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
  * folder is looked at soon, so that who asks again hears what is true. False when it is not loaded,
  * so that nobody looks after it. */
 bool account_look(struct account *a, uint32_t folder, int64_t since);
+
+/* May the layer above believe, from now on for ACCOUNT_PROMISE seconds, that account_hooks.msg_gone
+ * tells of every message that goes from the folder, whoever deletes it? Only of folders that the
+ * server tells of, and of a few others that are looked at every `poll` seconds as long as that
+ * holds. */
+bool account_promise(struct account *a, uint32_t folder);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */
 int account_msg(struct account *a, uint32_t gen, uint32_t uid, struct msg_info *out);

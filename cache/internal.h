@@ -100,6 +100,7 @@ struct folder {
     struct folder *next_due;
     int64_t due_next; /* not looked at by itself before */
     int64_t used_at;  /* when someone last asked what is in it; see watch.c */
+    int64_t promised; /* until then the layer above believes that it hears of what goes */
     bool hungry;      /* in account.hungry */
     struct folder *next_hungry;
 
@@ -141,7 +142,8 @@ struct account {
     struct folder *due; /* folders to be looked at */
     bool tree_due, tree_twice;
     int64_t tree_next, poll_next;
-    int64_t followed_at; /* when someone last looked for what was told upward; 0: never */
+    int64_t promise_next; /* before, no more folders can be promised for */
+    int64_t followed_at;  /* when someone last looked for what was told upward; 0: never */
     int64_t follow_from; /* ... who goes on with that, what was used since then is in use for him */
     uint64_t n_watch_wakeups;
 

@@ -21,7 +21,9 @@
 
 enum {
     SPACING = 1000, /* ms between two looks at the same thing */
-    LAST_USED = 16, /* folders that are looked after longer than others, or polled at all */
+    LAST_USED = 16, /* folders that are looked after longer than others, and polled */
+    PROMISED = 16,  /* folders that are polled since what goes from them is to be told */
+    OFTEN = 60,     /* seconds between two looks that are good enough for that */
 };
 
 /* ---- what is in use ---- */
@@ -52,16 +54,15 @@ void account_followed(struct account *a)
     account_unlock(a);
 }
 
-/* The folders used last, the latest first, or those of them that nobody tells of; returns their
- * number. */
-static unsigned last_used(struct account *a, bool untold, struct folder *last[LAST_USED])
+/* The folders used last, the latest first; returns their number. */
+static unsigned last_used(struct account *a, struct folder *last[LAST_USED])
 {
     unsigned n = 0;
     for (struct folder *f = a->by_id; f; f = f->by_id.next) {
         unsigned at = n;
         while (at > 0 && last[at - 1]->used_at < f->used_at)
             at--;
-        if (!f->loaded || at == LAST_USED || (untold && pool_hears(a->pool, f->wire) != INT64_MAX))
+        if (!f->loaded || at == LAST_USED)
             continue;
         n += n < LAST_USED;
         for (unsigned i = n - 1; i > at; i--)
@@ -69,6 +70,46 @@ static unsigned last_used(struct account *a, bool untold, struct folder *last[LA
         last[at] = f;
     }
     return n;
+}
+
+/* ---- what is promised ---- */
+
+static bool polls_often(const struct account *a)
+{
+    return a->config->poll && a->config->poll <= OFTEN;
+}
+
+/* Whoever asks first gets a place among the few, and keeps it as long as he goes on to ask: a walk
+ * over all folders, which comes to each of them once, takes it from nobody. */
+static bool has_place(struct account *a, const struct folder *f, int64_t now)
+{
+    unsigned n = 0;
+    int64_t next = INT64_MAX;
+    if (f->promised > now)
+        return true;
+    if (now < a->promise_next)
+        return false;
+    for (const struct folder *other = a->by_id; other; other = other->by_id.next)
+        if (other->promised > now) {
+            next = other->promised < next ? other->promised : next;
+            n++;
+        }
+    if (n >= PROMISED)
+        a->promise_next = next;
+    return n < PROMISED;
+}
+
+bool account_promise(struct account *a, uint32_t folder)
+{
+    account_lock(a);
+    struct folder *f = folder_by_id(a, folder);
+    int64_t now = awake_ms();
+    bool may = f && (f->loaded || f->loading) &&
+               (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now)));
+    if (may)
+        f->promised = now + ACCOUNT_PROMISE * 1000;
+    account_unlock(a);
+    return may;
 }
 
 /* ---- what is due ---- */
@@ -150,7 +191,7 @@ void watch_on_deaf(void *account)
     struct folder *last[LAST_USED];
     account_lock(a);
     int64_t since = in_use_since(a);
-    unsigned n = last_used(a, false, last);
+    unsigned n = last_used(a, last);
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
         if (f->loaded && (f->used_at >= since || (n && f->used_at >= last[n - 1]->used_at))) {
             f->dirty |= CHANGE_EXISTS | CHANGE_FLAGS;
@@ -159,16 +200,25 @@ void watch_on_deaf(void *account)
     account_unlock(a);
 }
 
+static void poll_folder(struct account *a, struct folder *f)
+{
+    f->dirty |= CHANGE_POLL;
+    f->polled = true;
+    due(a, f);
+}
+
+/* Also those in which a connection is told of changes: not every server tells of all, or soon. */
 static void poll_folders(struct account *a)
 {
     struct folder *last[LAST_USED];
-    int64_t since = in_use_since(a);
-    unsigned n = last_used(a, true, last);
-    for (unsigned i = 0; i < n && last[i]->used_at >= since; i++) {
-        last[i]->dirty |= CHANGE_POLL;
-        last[i]->polled = true;
-        due(a, last[i]);
-    }
+    int64_t since = in_use_since(a), now = awake_ms();
+    unsigned n = last_used(a, last);
+    for (unsigned i = 0; i < n && last[i]->used_at >= since; i++)
+        poll_folder(a, last[i]);
+    bool told = pool_tells_all(a->pool);
+    for (struct folder *f = a->by_id; f; f = f->by_id.next)
+        if (!told && f->promised > now)
+            poll_folder(a, f);
 }
 
 /* Begins what is due; returns when (clock_ms()) to come again. */

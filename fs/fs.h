@@ -71,10 +71,10 @@ double attr_timeout(fuse_ino_t ino);
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256]);
 
 /* How long the kernel may believe what it was told, in seconds. Mail does not change under its
- * number, so its attributes stay. That it goes is announced, as long as its folder is in use: so
- * long its name stays, and who asks for the name uses the folder. The rest is asked again. */
+ * number, so its attributes stay. Its name stays as long as it is promised that its going will be
+ * told (account_promise()). The rest is asked again. */
 #define TIMEOUT_MESSAGE 86400.0
-#define TIMEOUT_NAME    ((double)ACCOUNT_IN_USE)
+#define TIMEOUT_NAME    ((double)ACCOUNT_PROMISE)
 #define TIMEOUT_FOLDER  1.0
 #define TIMEOUT_OTHER   1.0
 

@@ -102,7 +102,8 @@ void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_pa
     case NODE_MESSAGE:
         attr_message(fs, &found->msg, 0, &e->attr);
         e->attr_timeout = TIMEOUT_MESSAGE;
-        e->entry_timeout = found->listed ? TIMEOUT_NAME : TIMEOUT_OTHER;
+        if (found->listed && account_promise(fs->account, found->msg.folder))
+            e->entry_timeout = TIMEOUT_NAME;
         break;
     case NODE_CONTROL:
         attr_control(fs, INO_CONTROL, &e->attr);

@@ -141,6 +141,7 @@ struct conn {
     int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
     int64_t doubt_next;    /* clock_ms(): box.doubt is not set before */
     char personal[256];    /* the personal namespace's prefix */
+    bool only_personal;    /* there are no other namespaces */
     int64_t slept;         /* clock_slept_ms() when the connection was last trusted */
     int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
 
@@ -169,6 +170,7 @@ struct conn {
     int64_t backoff;     /* ms, without jitter; 0: no reason to wait */
     char cipher[80];
     char caps_published[1024];    /* caps.text */
+    bool only_personal_published; /* of the same */
     char personal_published[256]; /* connection 0: `personal` of its first session */
 
     bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */

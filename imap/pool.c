@@ -491,6 +491,8 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
         memcpy(c->caps_published, c->caps.text, sizeof c->caps_published);
         if (first)
             snprintf(c->personal_published, sizeof c->personal_published, "%s", c->personal);
+        if (first)
+            c->only_personal_published = c->only_personal;
     } else {
         reconnect_failed_locked(p, c, err, why);
         if (!first)
@@ -769,6 +771,17 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
     }
     pthread_mutex_unlock(&p->lock);
     return since;
+}
+
+bool pool_tells_all(struct pool *p)
+{
+    bool notified = false;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < p->nconns; i++)
+        notified |= p->conns[i].status == CONN_UP && p->conns[i].notified_published;
+    notified &= p->nconns && p->conns[0].only_personal_published;
+    pthread_mutex_unlock(&p->lock);
+    return notified;
 }
 
 bool pool_should_idle(struct pool *p, const struct conn *c)

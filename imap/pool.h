@@ -83,6 +83,9 @@ void pool_resume(struct pool *p, struct op *op);
  * as they happen (IDLE); INT64_MAX: there is none at this moment. */
 int64_t pool_hears(struct pool *p, const char *mailbox);
 
+/* Is a connection told of changes in every mailbox at this moment (NOTIFY)? */
+bool pool_tells_all(struct pool *p);
+
 /* Message bodies may be asked for soon: connects for them, if no connection is there that could
  * carry them. */
 void pool_warm(struct pool *p);

@@ -81,6 +81,7 @@ void session_forget(struct conn *c)
     c->frame = (struct frame){.max_line = LIMIT_LOGIN_LINE};
     c->caps = (struct caps){0};
     c->personal[0] = '\0';
+    c->only_personal = false;
     c->enable_tag = c->notify_tag = 0;
     c->notified = c->qresync = c->no_resync = false;
     idle_lost(c);

@@ -503,6 +503,39 @@ def test_a_name_in_a_listed_folder_that_nobody_tells_of(mini, mount_mini):
 # ---- .imapfs/events ------------------------------------------------------------------------------
 
 
+def test_names_in_many_folders(mini, mount_mini):
+    """In whichever folder: what is gone is not found for long, though nobody tells of it."""
+    mini.without('IDLE')
+    boxes = [mini.box(f'Box{number:02}') for number in range(40)]
+    for box in boxes:
+        box.add(message(1).data)
+        box.add(message(2).data)
+    mail = mount_mini(mini, 'names=uid', 'poll=1')
+    gone = [mail / box.name / '1.eml' for box in boxes]
+    stays = [mail / box.name / '2.eml' for box in boxes]
+    for box in boxes:
+        assert [os.stat(mail / box.name / name) for name in mail.names(box.name)]
+    with mini.lock:
+        for box in boxes:
+            del box.mails[0]
+    shows(lambda: not [path for path in gone if os.path.exists(path)])
+    assert all(os.path.exists(path) for path in stays)
+
+
+def test_a_name_that_is_promised(mini, mount_mini):
+    """Where what goes is told, a name costs nothing however often it is asked for."""
+    mini.without('IDLE')
+    mail = mount_mini(mini, 'names=uid')
+    names = mail.names()
+    for name in names:
+        os.stat(mail / 'INBOX' / name)
+    time.sleep(1.5)  # longer than what nobody tells of is believed
+    before = len(mini.commands)
+    for name in names:
+        os.stat(mail / 'INBOX' / name)
+    assert commands_since(mini, before) == []
+
+
 class Tail:
     """tail -f of the events."""
 

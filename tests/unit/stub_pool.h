@@ -25,6 +25,7 @@ struct pool {
     pthread_cond_t cond;
     struct op *queue; /* under lock; the oldest first, by `next` */
     int64_t hears;    /* what pool_hears() says, of any mailbox; atomic by the lock */
+    bool tells_all;   /* what pool_tells_all() says; likewise */
     const struct pool_events *events;
     void *ctx;
 };
@@ -40,6 +41,7 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
     stub_pool.events = events;
     stub_pool.ctx = ctx;
     stub_pool.hears = INT64_MAX;
+    stub_pool.tells_all = false;
     return &stub_pool;
 }
 
@@ -125,6 +127,14 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
     int64_t since = p->hears;
     pthread_mutex_unlock(&p->lock);
     return since;
+}
+
+bool pool_tells_all(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool all = p->tells_all;
+    pthread_mutex_unlock(&p->lock);
+    return all;
 }
 
 void pool_warm(struct pool *p)
@@ -248,6 +258,13 @@ static inline void stub_hears(int64_t since)
 {
     pthread_mutex_lock(&stub_pool.lock);
     stub_pool.hears = since;
+    pthread_mutex_unlock(&stub_pool.lock);
+}
+
+static inline void stub_tells_all(bool all)
+{
+    pthread_mutex_lock(&stub_pool.lock);
+    stub_pool.tells_all = all;
     pthread_mutex_unlock(&stub_pool.lock);
 }
 
