@@ -176,6 +176,7 @@ void account_free(struct account *a)
 {
     pool_free(a->pool);
     bodies_free(a);
+    headers_free(a);
     walks_free(&a->walks);
     moved_free(a);
     tree_free(a);

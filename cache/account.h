@@ -195,10 +195,14 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
  * were not wanted. */
 void account_stored(struct account *a, uint32_t gen, uint32_t uid, size_t len, bool stored);
 
-/* Fetches header fields ("TO DATE") into `out`, which must stay until `w` is woken with the result.
- */
-int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fields,
-                   struct buf *out, struct waiter *w);
+/* ---- header fields (header.c) ---- */
+
+/* Those that are kept of a message, all or none. */
+#define ACCOUNT_FIELDS "FROM TO SUBJECT DATE MESSAGE-ID"
+
+/* Adds these fields of the message to `out`, as they were received, folds and all. */
+int account_header(struct account *a, uint32_t gen, uint32_t uid, struct buf *out,
+                   struct waiter *w);
 
 /* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
 

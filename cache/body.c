@@ -240,6 +240,13 @@ bool body_known(struct account *a, uint32_t gen, uint32_t uid)
     return b && (b->fetches || (b->chunks && b->chunks->off == 0));
 }
 
+struct str body_begin(struct account *a, uint32_t gen, uint32_t uid)
+{
+    const struct body *b = find_body(a, number(gen, uid));
+    const struct chunk *c = b ? b->chunks : NULL;
+    return c && c->off == 0 ? (struct str){c->bytes->data, c->len} : (struct str){"", 0};
+}
+
 int body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
               size_t len)
 {
@@ -613,56 +620,4 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
 out:
     account_unlock(a);
     return result;
-}
-
-/* ---- header fields ---- */
-
-struct header_op {
-    struct account *a;
-    struct buf *out;
-    struct waiter *w;
-};
-
-static void on_header_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
-{
-    struct header_op *ho = op->ctx;
-    (void)uid;
-    (void)at;
-    if (bytes)
-        buf_add(ho->out, bytes->data, bytes->len < LIMIT_HEADER ? bytes->len : LIMIT_HEADER);
-    blob_unref(bytes);
-}
-
-static void on_header_done(struct op *op)
-{
-    struct header_op *ho = op->ctx;
-    if (op->err == -ESTALE) {
-        account_lock(ho->a);
-        folder_contradicted(ho->a, op);
-        account_unlock(ho->a);
-    }
-    ho->w->wake(ho->w, op->err == -ENODATA ? -ESTALE : op->err);
-    free(ho);
-    op_free(op);
-}
-
-int account_header(struct account *a, uint32_t gen, uint32_t uid, const char *fields,
-                   struct buf *out, struct waiter *w)
-{
-    struct folder *folder;
-    account_lock(a);
-    const struct msg *m = msg_by_number(a, gen, uid, &folder);
-    if (m) {
-        struct header_op *ho = mem_alloc(sizeof *ho);
-        *ho = (struct header_op){a, out, w};
-        struct op *op = op_new(OP_HEADER, folder->wire, folder->uidvalidity);
-        op->uid = m->uid;
-        op->text = mem_strdup(fields);
-        op->on_bytes = on_header_bytes;
-        op->done = on_header_done;
-        op->ctx = ho;
-        pool_submit(a->pool, op);
-    }
-    account_unlock(a);
-    return m ? -EINPROGRESS : -ESTALE;
 }

@@ -107,6 +107,14 @@ struct folder {
     UT_hash_handle by_id, by_gen, by_wire, by_name;
 };
 
+/* Questions for header fields, message after message in one folder; see header.c. */
+struct header_walk {
+    uint32_t gen;   /* of the folder; 0: none */
+    uint32_t last;  /* the message asked about last */
+    unsigned asked; /* messages so far */
+    int64_t at;     /* when that was */
+};
+
 struct batch;
 struct pending;
 struct body;
@@ -151,10 +159,13 @@ struct account {
     size_t body_bytes, body_inflight;
     enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
     bool streaming;                                        /* a message is being streamed, */
-    uint64_t stream_ahead;            /* ... and so much of it lies ahead of its reader */
-    struct walks walks;               /* see walk.h */
-    struct batch *batches;            /* see prefetch.c */
-    size_t ahead_inflight;   /* bytes asked for ahead, until they are here and stored */
+    uint64_t stream_ahead;  /* ... and so much of it lies ahead of its reader */
+    struct walks walks;     /* see walk.h */
+    struct batch *batches;  /* see prefetch.c */
+    size_t ahead_inflight;  /* bytes asked for ahead, until they are here and stored */
+    struct header *headers; /* see header.c */
+    size_t header_bytes;
+    struct header_walk header_walk;
     struct pending *pending; /* messages being moved or deleted; see change.c */
     struct alias *aliases;   /* see moved.c */
     struct moved *moved;
@@ -334,6 +345,9 @@ bool body_known(struct account *a, uint32_t gen, uint32_t uid);
 /* A set of messages came without this one: it is asked for alone from now on. */
 void body_apart(struct account *a, uint32_t gen, uint32_t uid);
 
+/* The first bytes of it that are here, as long as the lock is held. */
+struct str body_begin(struct account *a, uint32_t gen, uint32_t uid);
+
 /* Keeps the first bytes of a message, of which `len` were asked for; shares `bytes`. Learns the
  * size from it, and returns how far what was announced is wrong: > 0 when the message is longer,
  * and then this was said upward; < 0 when it is shorter, and the caller must say so once the bytes
@@ -359,6 +373,15 @@ bool prefetch_await(struct account *a, const struct folder *f, const struct msg 
  * alone: true. */
 bool prefetch_join(struct account *a, const struct folder *f, const struct msg *m,
                    struct waiter *w);
+
+/* ---- header.c: header fields of messages ---- */
+
+void header_forget(struct account *a, uint32_t gen, uint32_t uid);
+void headers_free(struct account *a);
+
+/* The message's first bytes, which are here, are about to be given up: keeps its fields if such
+ * have been asked for lately. */
+void header_keep(struct account *a, const struct folder *f, const struct msg *m);
 
 /* ---- moved.c: where messages went that this mount moved ---- */
 

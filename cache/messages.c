@@ -143,6 +143,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
     if (msg_visible(m))
         say_gone(a, f, m);
     body_forget(a, f->gen, m->uid);
+    header_forget(a, f->gen, m->uid);
     msgtable_remove(&f->msgs, m);
     f->removals++;
 }

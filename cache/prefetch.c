@@ -160,6 +160,8 @@ void account_stored(struct account *a, uint32_t gen, uint32_t uid, size_t len, b
     struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
     if (stored && m)
         m->flags |= MSG_STORED;
+    if (stored && m)
+        header_keep(a, f, m);
     if (stored)
         body_release(a, gen, uid); /* the kernel has it */
     account_unlock(a);

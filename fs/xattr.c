@@ -31,7 +31,7 @@ enum which {
 static const struct {
     const char *name;
     enum node_kind kind;
-    const char *field; /* the header field it comes from */
+    const char *field; /* the header field it comes from, one of ACCOUNT_FIELDS */
 } table[] = {
     [MSG_UID] = {"uid", NODE_MESSAGE, NULL},
     [MSG_FLAGS] = {"flags", NODE_MESSAGE, NULL},
@@ -76,6 +76,17 @@ static void answer_value(struct request *r, const char *value, size_t len)
         request_bytes(r, value, len);
 }
 
+/* As it can be set again: a keyword may begin with what else means "add". */
+static void flags_value(struct account *a, struct node n, struct buf *value)
+{
+    struct buf flags = {0};
+    account_flags(a, n.id, n.uid, &flags);
+    if (flags.len && strchr("+-", flags.data[0]))
+        buf_addc(value, ' ');
+    buf_add(value, flags.data, flags.len);
+    buf_free(&flags);
+}
+
 static void message_step(struct request *r)
 {
     struct node n = node_of(r->ino);
@@ -91,13 +102,10 @@ static void message_step(struct request *r)
         else
             err = account_find(r->fs->account, m.folder, m.uid, since, &m, &r->w);
     }
+    if (!err && table[r->which].field)
+        err = account_header(r->fs->account, n.id, n.uid, &r->out, &r->w);
     if (err == -EINPROGRESS)
         return;
-    if (!err && table[r->which].field && !r->woken) {
-        err = account_header(r->fs->account, n.id, n.uid, table[r->which].field, &r->out, &r->w);
-        if (err == -EINPROGRESS)
-            return;
-    }
     if (err) {
         request_err(r, err);
         return;
@@ -105,7 +113,7 @@ static void message_step(struct request *r)
     if (r->which == MSG_UID)
         buf_addf(&value, "%u", m.uid);
     else if (r->which == MSG_FLAGS)
-        account_flags(r->fs->account, n.id, n.uid, &value);
+        flags_value(r->fs->account, n, &value);
     else if (r->out.len)
         header_text(r->out.data, r->out.len, table[r->which].field, &value);
     answer_value(r, buf_str(&value), value.len);
@@ -176,34 +184,20 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     request_run(r);
 }
 
-/* Appends the names that getxattr answers, each with its NUL. */
-static int list_names(struct fs *fs, struct node n, struct buf *list)
-{
-    struct folder_detail d = {0};
-    int err = n.kind == NODE_FOLDER ? account_folder_detail(fs->account, n.id, &d) : 0;
-    for (unsigned i = 0; i < COUNT && !err; i++)
-        if (table[i].kind == n.kind && (n.kind != NODE_FOLDER || folder_has(&d, i))) {
-            buf_adds(list, PREFIX);
-            buf_adds(list, table[i].name);
-            buf_addc(list, '\0');
-        }
-    free(d.mailbox);
-    return err;
-}
-
+/* Programs that copy (cp -a, rsync -X, tar --xattrs, mv to another file system) read all that is
+ * named here, of every file, and write it to the copy and, when that comes back, to us. So named is
+ * what they get at no cost, what is true of the copy, too, and what can be set: the flags. The rest
+ * is told to who asks for it by name. */
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-    struct buf list = {0};
-    int err = list_names(fuse_req_userdata(req), node_of(ino), &list);
-    if (err)
-        fuse_reply_err(req, -err);
-    else if (size == 0)
-        fuse_reply_xattr(req, list.len);
-    else if (list.len > size)
+    static const char flags[] = PREFIX "flags"; /* with its NUL */
+    size_t len = node_of(ino).kind == NODE_MESSAGE ? sizeof flags : 0;
+    if (size == 0)
+        fuse_reply_xattr(req, len);
+    else if (len > size)
         fuse_reply_err(req, ERANGE);
     else
-        fuse_reply_buf(req, list.data, list.len);
-    buf_free(&list);
+        fuse_reply_buf(req, flags, len);
 }
 
 /* ---- writing flags ---- */

@@ -250,11 +250,7 @@ static void bytes_answered(struct conn *c, struct op *op, int step, const struct
 {
     (void)step;
     int err = outcome_errno(r);
-    /* Of a body the cache finds out what became of its message, and asks again. */
-    if (!err && !op->got && op->kind == OP_HEADER && exec_once_more(op))
-        op_class(op)->start(c, op);
-    else
-        conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
+    conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
 }
 
 const struct op_class exec_body = {.retry = RETRY_REPEAT,
@@ -283,16 +279,32 @@ const struct op_class exec_bodies = {.retry = RETRY_REPEAT,
                                      .start = bodies_start,
                                      .answered = plain_answered};
 
+/* What has not come stays in op->uids, and is asked for once more: a connection that has not heard
+ * of a message yet says nothing of it. */
 static void header_start(struct conn *c, struct op *op)
 {
-    op->got = false;
-    buf_addf(conn_begin(c, op, 0, WANT_HEADER), "UID FETCH %u (UID BODY.PEEK[HEADER.FIELDS (%s)])",
-             op->uid, op->text);
+    if (!op->uids.n) {
+        conn_finish(c, op, 0);
+        return;
+    }
+    struct buf *b = conn_begin(c, op, 0, WANT_HEADER);
+    buf_adds(b, "UID FETCH ");
+    uidset_text(&op->uids, b);
+    buf_addf(b, " (UID BODY.PEEK[HEADER.FIELDS (%s)])", op->text);
     conn_end(c);
 }
 
+static void header_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    if (r->cond == COND_OK && op->uids.n && exec_once_more(op))
+        header_start(c, op);
+    else
+        conn_finish(c, op, outcome_errno(r));
+}
+
 const struct op_class exec_header = {
-    .retry = RETRY_REPEAT, .select = true, .start = header_start, .answered = bytes_answered};
+    .retry = RETRY_REPEAT, .select = true, .start = header_start, .answered = header_answered};
 
 /* ---- quota ---- */
 

@@ -20,7 +20,7 @@ enum op_kind {
     OP_SEARCH, /* UIDs matching `text`, RFC 3501 section 6.4.4 -> found */
     OP_BODY,   /* `len` bytes at `off` of message `uid` -> on_bytes */
     OP_BODIES, /* the first `len` bytes of each of the messages `uids` -> on_bytes */
-    OP_HEADER, /* the header fields `text` of message `uid` -> on_bytes */
+    OP_HEADER, /* the header fields `text` of each of the messages `uids` -> on_bytes */
     OP_MOVE,   /* message `uid` to `dest` -> new_uid */
     OP_COPY,   /* message `uid` to `dest` -> new_uid */
     OP_APPEND, /* `bytes` to `mailbox`, with the flags `text` and the date `date` -> new_uid */
@@ -74,7 +74,7 @@ struct op {
     uint32_t uid;
     uint64_t off;
     uint32_t len;
-    struct uidset uids; /* OP_BODIES: those that have not come yet */
+    struct uidset uids; /* OP_BODIES, OP_HEADER: those that have not come yet */
     uint64_t modseq;
     uint32_t modseq_validity; /* OP_CHECK: the UIDVALIDITY that `modseq` was learnt under */
     struct blob *bytes;       /* OP_APPEND: the message; a reference of the operation's */

@@ -257,11 +257,15 @@ static void deliver_body(struct conn *c, const struct fetch_row *row)
     log_debug("%s: a body of UID %u that nobody asked for", c->box.name, row->uid);
 }
 
+/* Rows of a listing have a header, too, but of fewer fields, and a date beside it. */
 static bool deliver_header(struct conn *c, const struct fetch_row *row)
 {
+    if (row->has & FETCH_DATE)
+        return false;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
         struct op *op = cmd->op;
-        if (op && cmd->want == WANT_HEADER && op->uid == row->uid && !op->got) {
+        if (op && cmd->want == WANT_HEADER && uidset_has(&op->uids, row->uid)) {
+            uidset_remove(&op->uids, row->uid);
             give_bytes(c, op, row->uid, row->header);
             return true;
         }

@@ -317,6 +317,30 @@ class Bench:
                  'bytes on the wire', '≤ 128 KiB each', f'{most / count / 1024:.0f} KiB each',
                  '', '', most <= count * 128 * 1024)
 
+    # -- copying out --
+
+    def copying(self) -> None:
+        """With attributes and without: of these each file's are asked for when it was read."""
+        count = 3 * self.few // 10
+        box = self.mailbox(count, BODY)
+        kinds = {'cp -r': Sample(), 'cp -a': Sample()}
+        to = self.directory / 'copy'
+        with Distance(self.server, ROUND_TRIP) as distance:
+            for turn in range(self.runs):
+                say(f'copying at 50 ms, run {turn + 1} of {self.runs}')
+                for kind, sample in kinds.items():
+                    with self.mounted(distance.port) as mount:
+                        sample.take(lambda: ys.timed([*kind.split(), str(mount / box), str(to)],
+                                                     self.out('copy'), self.limit, mount),
+                                    self.limit)
+                        ys.timed(['diff', '-rq', str(mount / box), str(to)], self.out('diff'),
+                                 self.limit, mount)
+                    shutil.rmtree(to)
+        plain, ours = kinds['cp -r'], kinds['cp -a']
+        self.row(f'cold `cp -a`, {number(count)} messages, 50 ms round trip', '≤ 1.3 × `cp -r`',
+                 ours, f'`cp -r` {plain}', ratios(ours, plain),
+                 within(ours.median, 1.3 * plain.median))
+
     # -- ls --
 
     def ls(self) -> None:
@@ -586,7 +610,7 @@ def machine(directory: Path) -> str:
 # What --only takes, and the experiment that fills in that row. One may fill in several.
 EXPERIMENTS: dict[str, Callable[[Bench], None]] = {
     'grep-cold': Bench.grep, 'grep-warm': Bench.grep, 'grep-50ms': Bench.grep_delay,
-    'rg': Bench.ripgrep, 'orders': Bench.orders, 'thumbnails': Bench.thumbnails,
+    'copy': Bench.copying, 'rg': Bench.ripgrep, 'orders': Bench.orders, 'thumbnails': Bench.thumbnails,
     'ls-cold': Bench.ls, 'ls-warm': Bench.ls, 'memory': Bench.ls, 'first-name': Bench.first_name,
     'single': Bench.single, 'large': Bench.large_mail, 'growth-list': Bench.growth_list,
     'memory-million': Bench.growth_list, 'growth-grep': Bench.growth_grep,

@@ -251,31 +251,3 @@ def test_errors_are_told_in_the_words_of_imap(mount_mini, command, change):
     status = (mail / '.imapfs/status').read_text()
     assert re.search(rf'^last error: .*: {command} refused by the server: not today$', status,
                      re.M), status
-
-
-def test_attributes(account, mount, sh):
-    account.fill('INBOX', [message(1, subject='Grüße', flags='\\Flagged')])
-    mail = mount()
-    path = mail.message('INBOX', 1)
-    assert os.getxattr(path, 'user.imap.uid') == b'1'
-    assert os.getxattr(path, 'user.imap.flags') == b'\\Flagged'
-    assert 'user.imap.uid' in os.listxattr(path)
-    assert b'user.imap.uid="1"' in sh(f'getfattr -d {sh.quote(path)}', mail.path).stdout
-
-
-def test_attributes_that_are_listed_are_there(mount_mini, sh):
-    mini = MiniServer()
-    mini.box('INBOX').add(message(1).data)
-    mini.box('Top', ['\\Noselect'])
-    mini.box('Top/Below')
-    mini.box('Bin', ['\\Trash'])
-    mail = mount_mini(mini)
-    counts = {'user.imap.messages', 'user.imap.unseen', 'user.imap.uidvalidity'}
-    for path, names in (('.', set()), ('Top', {'user.imap.mailbox'}), ('.imapfs', set()),
-                        ('Top/Below', counts | {'user.imap.mailbox'}),
-                        ('Bin', counts | {'user.imap.mailbox', 'user.imap.special-use'})):
-        assert set(os.listxattr(mail / path)) == names
-        done = sh(f'getfattr -d {path}', mail.path)
-        assert done.stderr == b'' and done.stdout.count(b'user.imap.') == len(names)
-    for name in os.listxattr(mail.message('INBOX', 1)):
-        os.getxattr(mail.message('INBOX', 1), name)

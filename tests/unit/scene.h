@@ -22,7 +22,7 @@ struct want {
     char delim;
     bool mark_seen;
     bool refresh, thorough, changed;
-    const char *uids; /* OP_BODIES */
+    const char *uids; /* OP_BODIES, OP_HEADER */
     bool patient;
     bool late;          /* submitted when the script says "GO" once more */
     const char *append; /* the message of OP_APPEND */
@@ -31,10 +31,10 @@ struct want {
     int err; /* positive */
     uint32_t new_uid;
     bool expunged;
-    const char *bytes; /* of on_bytes; NULL: it is not called. OP_BODIES: "5:abc 7:def " */
+    const char *bytes; /* of on_bytes; NULL: it is not called. Of a set: "5:abc 7:def " */
     size_t pattern;    /* ... instead: so many bytes of the script's pattern, from `off` on, */
     bool pieces;       /* ... in more than one piece */
-    const char *left;  /* OP_BODIES: what did not come */
+    const char *left;  /* OP_BODIES, OP_HEADER: what did not come */
     const char *found; /* of a search */
     const char *list;  /* of on_list; "*": whatever */
     bool resynced;     /* OP_CHECK */
@@ -76,11 +76,16 @@ static inline void on_done(struct op *op)
     pthread_mutex_unlock(&r->run->lock);
 }
 
+static inline bool is_set(enum op_kind kind)
+{
+    return kind == OP_BODIES || kind == OP_HEADER;
+}
+
 static inline void on_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
 {
     struct result *r = op->ctx;
     r->calls++;
-    if (op->kind == OP_BODIES) {
+    if (is_set(op->kind)) {
         assert_int_equal(at, 0); /* each comes whole */
         buf_addf(&r->bytes, "%u:", uid);
         at = r->bytes.len;
@@ -88,7 +93,7 @@ static inline void on_bytes(struct op *op, uint32_t uid, size_t at, struct blob 
     assert_true(at <= r->bytes.len); /* from the start again, or behind what came */
     r->bytes.len = at;
     buf_add(&r->bytes, bytes->data, bytes->len);
-    if (op->kind == OP_BODIES)
+    if (is_set(op->kind))
         buf_addc(&r->bytes, ' ');
     blob_unref(bytes);
 }
@@ -232,8 +237,8 @@ static inline void check_bytes(const char *name, const struct want *w, struct re
     } else if (w->bytes && strcmp(buf_str(&r->bytes), w->bytes) != 0) {
         fail_msg("%s: bytes %s", name, buf_str(&r->bytes));
     }
-    bool any = w->bytes && (*w->bytes || w->kind != OP_BODIES);
-    if (w->pieces ? r->calls < 2 : w->kind != OP_BODIES && r->calls != (any || w->pattern ? 1 : 0))
+    bool any = w->bytes && (*w->bytes || !is_set(w->kind));
+    if (w->pieces ? r->calls < 2 : !is_set(w->kind) && r->calls != (any || w->pattern ? 1 : 0))
         fail_msg("%s: %u times bytes", name, r->calls);
     if (!any && !w->pattern && r->calls)
         fail_msg("%s: bytes out of nowhere: %s", name, buf_str(&r->bytes));
