@@ -49,6 +49,17 @@ enum resp_code code_from_name(struct str name)
     return CODE_NONE;
 }
 
+/* How the text of a NO without a code begins: Cyrus and Courier give hardly any, and Dovecot 2.3
+ * gives [NONEXISTENT] only to some commands. */
+static const struct {
+    const char *text;
+    int err;
+} texts[] = {
+    {"Mailbox doesn't exist", ENOENT},  {"Mailbox does not exist", ENOENT},
+    {"Mailbox already exists", EEXIST}, {"Permission denied", EACCES},
+    {"Invalid mailbox name", EINVAL},
+};
+
 int outcome_errno(const struct response *r)
 {
     if (r->cond == COND_OK)
@@ -56,8 +67,8 @@ int outcome_errno(const struct response *r)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (str_is(r->code, table[i].name))
             return -table[i].err;
-    /* Dovecot 2.3 gives [NONEXISTENT] only to some commands. */
-    if (r->cond == COND_NO && !r->code.n && str_starts(r->text, "Mailbox doesn't exist"))
-        return -ENOENT;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (r->cond == COND_NO && !r->code.n && str_starts(r->text, texts[i].text))
+            return -texts[i].err;
     return -EIO;
 }

@@ -18,8 +18,18 @@ static const struct {
     {"A1 OK", 0},
     {"A1 OK [NONEXISTENT] done all the same", 0},
     {"A1 NO", EIO},
-    {"A1 NO Mailbox does not exist", EIO},
-    {"A1 NO NONEXISTENT", EIO}, /* a word of the text is no code */
+    {"A1 NO Mailbox does not exist", ENOENT},                            /* Cyrus */
+    {"A1 NO Mailbox does not exist, or must be subscribed to.", ENOENT}, /* Courier */
+    {"A1 NO Mailbox doesn't exist: x", ENOENT},                          /* Dovecot */
+    {"A1 NO Mailbox already exists", EEXIST}, /* Cyrus, and the next two */
+    {"A1 NO Permission denied", EACCES},
+    {"A1 NO Invalid mailbox name", EINVAL},
+    {"A1 NO Invalid mailbox name.", EINVAL}, /* Courier */
+    {"A1 NO not now: Permission denied", EIO},
+    {"A1 NO [SERVERBUG] Permission denied", EIO}, /* a code says more than a text */
+    {"A1 BAD Invalid mailbox name", EIO},
+    {"A1 OK Expunge ignored: Permission denied", 0}, /* what became of it, a look tells */
+    {"A1 NO NONEXISTENT", EIO},                      /* a word of the text is no code */
     {"A1 BAD", EIO},
     {"A1 BAD Command Error. 10", EIO}, /* Exchange */
     {"A1 NO [NONEXISTENT] x", ENOENT},
