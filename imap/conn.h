@@ -30,6 +30,8 @@ enum want {
     WANT_MESSAGE, /* these three: arrival.h */
     WANT_WINDOW,
     WANT_ROWS,
+    WANT_LOOK, /* these two: look.h */
+    WANT_NEAREST,
     WANT_EXPUNGE,
     WANT_GO_ON, /* "+": the command is the last one in flight */
 };

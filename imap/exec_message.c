@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "imap/arrival.h"
-
+#include "imap/exec_delete.h"
 #include "imap/log.h"
 #include "imap/pool_internal.h"
 
@@ -17,191 +17,15 @@ enum phase {
 };
 
 enum step {
-    STEP_LOOK,         /* UID SEARCH UID n, to settle what a lost connection left open */
+    STEP_LOOK,         /* to settle what a lost connection left open */
     STEP_LOOK_BEFORE,  /* ... in front of a MOVE or COPY whose OK would prove nothing by itself */
     STEP_LOOK_AFTER,   /* ... behind one */
     STEP_LOOK_REFUSED, /* ... behind a second one that was refused */
     STEP_MOVE,
     STEP_COPY,
     STEP_STORE,
-    STEP_EXPUNGE_UID,
-    STEP_EXPUNGE_AGAIN,
-    STEP_LOOK_EXPUNGED, /* is it still there? */
-    STEP_LOOK_FLAGGED,  /* it is: is it \Deleted at least? */
-    STEP_SEARCH_DELETED,
-    STEP_EXPUNGE_ALL,
     STEP_ROW, /* behind a STORE without a row: is the message there at all? */
 };
-
-/* ---- looking ---- */
-
-static void look(struct conn *c, struct op *op, int step)
-{
-    exec_search_begin(op);
-    buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u%s", op->uid,
-             step == STEP_LOOK_FLAGGED ? " DELETED" : "");
-    conn_end(c);
-}
-
-static bool found(const struct op *op)
-{
-    return uidset_has(&op->found, op->uid);
-}
-
-/* ---- expunging ---- */
-
-/* Nothing was expunged, or that cannot be said: an EXPUNGE that was taken for its own was
- * another's.
- */
-static void disown(struct conn *c, struct op *op)
-{
-    if (op->own)
-        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
-    op->own = false;
-    op->count = 0;
-}
-
-static void finish(struct conn *c, struct op *op, int err)
-{
-    if (!op->expunged)
-        disown(c, op);
-    conn_finish(c, op, err);
-}
-
-/* ---- deleting one message ---- */
-
-static void expunge(struct conn *c, struct op *op, int step)
-{
-    buf_addf(conn_begin(c, op, step, WANT_EXPUNGE), "UID EXPUNGE %u", op->uid);
-    conn_end(c);
-}
-
-static void expunge_without_uidplus(struct conn *c, struct op *op)
-{
-    disown(c, op);
-    exec_search_begin(op);
-    buf_adds(conn_begin(c, op, STEP_SEARCH_DELETED, WANT_SEARCH), "UID SEARCH DELETED");
-    conn_end(c);
-}
-
-static void delete_begin(struct conn *c, struct op *op)
-{
-    op->phase = PHASE_DELETE;
-    op->fail = 0;
-    disown(c, op);
-    op->saw &= ~(unsigned)OP_SAW_VANISHED;
-    op->expunged = false;
-    buf_addf(conn_begin(c, op, STEP_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
-             op->uid);
-    conn_end(c);
-    /* In one go with the STORE: if that is refused, the message is not \Deleted and this expunges
-     * nothing. */
-    if (caps_has(&c->caps, CAP_UIDPLUS))
-        expunge(c, op, STEP_EXPUNGE_UID);
-}
-
-/* Dovecot 2.3, sent STORE and EXPUNGE in one go, now and then answers OK to both and expunges
- * nothing; a server may also say OK to a STORE that it ignores. So an OK without an EXPUNGE before
- * it is not believed: it is asked once more, and then looked. */
-static void expunge_answered(struct conn *c, struct op *op, int step)
-{
-    if (op->count > 0 || op->saw & OP_SAW_VANISHED) {
-        op->expunged = true;
-        finish(c, op, 0);
-    } else if (step == STEP_EXPUNGE_UID) {
-        expunge(c, op, STEP_EXPUNGE_AGAIN);
-    } else {
-        look(c, op, STEP_LOOK_EXPUNGED);
-    }
-}
-
-/* A bare EXPUNGE takes every \Deleted message with it, other clients' too. It is sent only when all
- * of them were deleted through this mount. */
-static bool only_ours(const struct op *op)
-{
-    for (size_t i = 0; i < op->found.n; i++)
-        for (uint64_t uid = op->found.r[i].lo; uid <= op->found.r[i].hi; uid++)
-            if (uid != op->uid && !uidset_has(&op->spare, (uint32_t)uid))
-                return false;
-    return true;
-}
-
-static void deleted_listed(struct conn *c, struct op *op)
-{
-    if (!found(op)) {
-        look(c, op, STEP_LOOK_EXPUNGED); /* another was quicker, or the STORE was ignored */
-    } else if (only_ours(op)) {
-        op->count = 0; /* likewise: nothing was asked to be expunged yet */
-        buf_adds(conn_begin(c, op, STEP_EXPUNGE_ALL, WANT_EXPUNGE), "EXPUNGE");
-        conn_end(c);
-    } else {
-        log_info("%s: UID %u is flagged \\Deleted but not expunged: the server lacks UIDPLUS and "
-                 "other messages there are \\Deleted too",
-                 op->mailbox, op->uid);
-        finish(c, op, 0);
-    }
-}
-
-static void delete_answered(struct conn *c, struct op *op, int step, const struct response *r)
-{
-    int err = outcome_errno(r);
-    if (!err &&
-        (step == STEP_LOOK_EXPUNGED || step == STEP_LOOK_FLAGGED || step == STEP_SEARCH_DELETED))
-        err = exec_search_error(op);
-    switch (step) {
-    case STEP_STORE:
-        op->fail = err;
-        op->count = 0; /* what was expunged until now was expunged by others */
-        if (!caps_has(&c->caps, CAP_UIDPLUS) && err)
-            finish(c, op, err);
-        else if (!caps_has(&c->caps, CAP_UIDPLUS))
-            expunge_without_uidplus(c, op);
-        return; /* the next one is on its way */
-    case STEP_EXPUNGE_UID:
-    case STEP_EXPUNGE_AGAIN:
-        if (op->fail)
-            finish(c, op, op->fail);
-        else if (!err)
-            expunge_answered(c, op, step);
-        else
-            expunge_without_uidplus(c, op); /* Proton Bridge advertises UIDPLUS and refuses it */
-        return;
-    case STEP_LOOK_EXPUNGED:
-        op->expunged = !err && !found(op);
-        if (err || op->expunged)
-            finish(c, op, err);
-        else
-            look(c, op, STEP_LOOK_FLAGGED);
-        return;
-    case STEP_LOOK_FLAGGED:
-        /* Flagged, and so gone from the listing; or not even that. */
-        if (!err && !found(op) && exec_once_more(op))
-            delete_begin(c, op);
-        else
-            finish(c, op, err ? err : found(op) ? 0 : -EACCES);
-        return;
-    case STEP_SEARCH_DELETED:
-        if (op->fail || err)
-            finish(c, op, op->fail ? op->fail : err);
-        else
-            deleted_listed(c, op);
-        return;
-    case STEP_EXPUNGE_ALL:
-        if (err)
-            finish(c, op, 0); /* flagged at least */
-        else
-            expunge_answered(c, op, step);
-        return;
-    }
-}
-
-/* Deleting the same UID twice is deleting it once, so after a loss it is simply asked again. */
-const struct op_class exec_delete = {.retry = RETRY_SETTLE,
-                                     .select = true,
-                                     .write = true,
-                                     .searches = true,
-                                     .start = delete_begin,
-                                     .answered = delete_answered};
 
 /* ---- moving ---- */
 
@@ -213,34 +37,6 @@ static void send_to(struct conn *c, struct op *op, int step, const char *command
     conn_end(c);
 }
 
-/* COPY of a UID that is gone says OK too, and COPYUID may be kept back: so it is looked for first.
- * The COPY waits for the answer, since Dovecot finishes a SEARCH out of turn. On the way there,
- * what is needed to find the copy if the connection is lost. */
-static void move_by_copy(struct conn *c, struct op *op)
-{
-    op->saw = 0;
-    op->by_copy = true;
-    arrival_note(c, op);
-    look(c, op, STEP_LOOK_BEFORE);
-}
-
-static void move_begin(struct conn *c, struct op *op)
-{
-    disown(c, op);
-    op->new_uid = 0;
-    op->saw = 0;
-    op->by_copy = false;
-    op->phase = PHASE_BEGIN;
-    if (!caps_has(&c->caps, CAP_MOVE)) {
-        move_by_copy(c, op);
-    } else if (!caps_has(&c->caps, CAP_UIDPLUS)) {
-        look(c, op, STEP_LOOK_BEFORE);
-    } else {
-        op->phase = PHASE_MOVE;
-        send_to(c, op, STEP_MOVE, "MOVE");
-    }
-}
-
 static void copy_send(struct conn *c, struct op *op)
 {
     op->phase = PHASE_COPY;
@@ -248,14 +44,68 @@ static void copy_send(struct conn *c, struct op *op)
     send_to(c, op, STEP_COPY, "COPY");
 }
 
+/* COPY of a UID that is gone says OK too, and COPYUID may be kept back: so it is looked for first.
+ * On the way there, what is needed to find the copy if the connection is lost. Where its new UID
+ * begins must be known before the COPY is sent, what it looks like can be asked for later. So when
+ * the first is known already, all goes out at once, and what was a row in front of the COPY, or a
+ * COPYUID, is what proves it. Without UIDPLUS the COPY might hit another message: look.h. */
+static void move_by_copy(struct conn *c, struct op *op)
+{
+    op->saw = 0;
+    op->by_copy = true;
+    if (!caps_has(&c->caps, CAP_UIDPLUS) || !op->arrival.uidnext) {
+        arrival_note(c, op);
+        look_ask(c, op, STEP_LOOK_BEFORE);
+        return;
+    }
+    if (op->arrival.known)
+        look_ask_row(c, op);
+    else
+        arrival_note_message(c, op);
+    copy_send(c, op);
+}
+
+/* Nothing shows that the OK of a COPY stands for a copy; nothing shows that it does not. That is
+ * settled as if the connection had been lost. */
+static void copy_unproven(struct conn *c, struct op *op)
+{
+    op->resumed = true;
+    op->due = 0;
+    delete_finish(c, op, -EINPROGRESS);
+}
+
+static void move_delete(struct conn *c, struct op *op)
+{
+    op->phase = PHASE_DELETE;
+    delete_begin(c, op);
+}
+
+static void move_begin(struct conn *c, struct op *op)
+{
+    delete_disown(c, op);
+    op->new_uid = 0;
+    op->saw = 0;
+    op->by_copy = false;
+    op->phase = PHASE_BEGIN;
+    if (!caps_has(&c->caps, CAP_MOVE)) {
+        move_by_copy(c, op);
+    } else if (!caps_has(&c->caps, CAP_UIDPLUS)) {
+        look_ask(c, op, STEP_LOOK_BEFORE);
+    } else {
+        op->phase = PHASE_MOVE;
+        send_to(c, op, STEP_MOVE, "MOVE");
+    }
+}
+
 /* It was looked for: now it is moved, or copied. */
 static void move_seen(struct conn *c, struct op *op)
 {
-    op->saw = found(op) ? OP_SAW_MESSAGE : 0;
-    if (!found(op) && exec_once_more(op)) {
-        look(c, op, STEP_LOOK_BEFORE);
-    } else if (!found(op)) {
-        finish(c, op, -ENOENT);
+    bool seen = look_found(op);
+    op->saw = seen ? OP_SAW_MESSAGE : 0;
+    if (!seen && exec_once_more(op)) {
+        look_ask(c, op, STEP_LOOK_BEFORE);
+    } else if (!seen) {
+        delete_finish(c, op, -ENOENT);
     } else if (op->by_copy) {
         copy_send(c, op);
     } else {
@@ -268,12 +118,12 @@ static void move_seen(struct conn *c, struct op *op)
  * answer was lost with the rest. */
 static void move_start(struct conn *c, struct op *op)
 {
-    disown(c, op); /* of a lost connection */
+    delete_disown(c, op); /* of a lost connection */
     op->unsure |= op->resumed && op->phase == PHASE_MOVE;
     if (op->resumed && op->phase == PHASE_COPY)
         arrival_note_message(c, op);
     if (op->resumed && op->phase != PHASE_BEGIN)
-        look(c, op, STEP_LOOK);
+        look_ask(c, op, STEP_LOOK);
     else
         move_begin(c, op);
 }
@@ -281,7 +131,7 @@ static void move_start(struct conn *c, struct op *op)
 static void moved(struct conn *c, struct op *op)
 {
     op->expunged = true;
-    finish(c, op, 0);
+    delete_finish(c, op, 0);
 }
 
 /* The COPY whose answer was lost was looked after in the mailbox it went to. */
@@ -319,7 +169,7 @@ static void move_settle(struct conn *c, struct op *op, bool there)
     case PHASE_MOVE:
         /* A server that was silent for so long may be at it still. */
         if (there && op->timed_out)
-            finish(c, op, -ETIMEDOUT);
+            delete_finish(c, op, -ETIMEDOUT);
         else if (there && exec_too_early(c, op))
             exec_later(c, op);
         else if (there)
@@ -331,11 +181,11 @@ static void move_settle(struct conn *c, struct op *op, bool there)
         if (there)
             copy_judge(c, op, arrival_look(c, op));
         else
-            finish(c, op, -ENOENT);
+            delete_finish(c, op, -ENOENT);
         return;
     default:
         if (there)
-            delete_begin(c, op);
+            move_delete(c, op);
         else
             moved(c, op);
         return;
@@ -349,18 +199,18 @@ static void move_confirm(struct conn *c, struct op *op)
     if (op->new_uid)
         moved(c, op);
     else
-        look(c, op, STEP_LOOK_AFTER);
+        look_ask(c, op, STEP_LOOK_AFTER);
 }
 
 /* Without COPYUID: it is gone now, and it was there before, or something was expunged. */
 static void move_looked_after(struct conn *c, struct op *op)
 {
-    if (!found(op) && (op->saw & OP_SAW_MESSAGE || op->count > 0))
+    if (!look_found(op) && (op->saw & OP_SAW_MESSAGE || op->count > 0))
         moved(c, op);
-    else if (found(op) && exec_once_more(op))
+    else if (look_found(op) && exec_once_more(op))
         move_begin(c, op);
     else
-        finish(c, op, found(op) ? -EIO : -ENOENT);
+        delete_finish(c, op, look_found(op) ? -EIO : -ENOENT);
 }
 
 /* The second MOVE is refused, after the answer to the first was lost: perhaps because the first was
@@ -368,7 +218,7 @@ static void move_looked_after(struct conn *c, struct op *op)
 static void move_doubted(struct conn *c, struct op *op, int err)
 {
     op->fail = err;
-    look(c, op, STEP_LOOK_REFUSED);
+    look_ask(c, op, STEP_LOOK_REFUSED);
 }
 
 static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond cond)
@@ -380,14 +230,18 @@ static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond 
     /* Should it be gone when this is asked again, then by another's hand. */
     if (cond == COND_NO && op->count == 0 && !op->new_uid)
         op->phase = PHASE_BEGIN;
-    finish(c, op, err);
+    delete_finish(c, op, err);
 }
 
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
-    if (!err && step <= STEP_LOOK_REFUSED)
-        err = exec_search_error(op);
+    if (step <= STEP_LOOK_REFUSED)
+        err = look_error(op, r);
+    if (step >= LOOK_ROW) {
+        look_answered(c, step, r);
+        return;
+    }
     if (step >= ARRIVAL_MESSAGE) {
         copy_judge(c, op, arrival_answered(c, op, step, r));
         return;
@@ -395,19 +249,19 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     switch (step) {
     case STEP_LOOK:
         if (err)
-            finish(c, op, err);
+            delete_finish(c, op, err);
         else
-            move_settle(c, op, found(op));
+            move_settle(c, op, look_found(op));
         return;
     case STEP_LOOK_BEFORE:
         if (err)
-            finish(c, op, err);
+            delete_finish(c, op, err);
         else
             move_seen(c, op);
         return;
     case STEP_LOOK_AFTER:
         if (err)
-            finish(c, op, err);
+            delete_finish(c, op, err);
         else
             move_looked_after(c, op);
         return;
@@ -420,8 +274,8 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
             move_confirm(c, op);
         return;
     case STEP_LOOK_REFUSED:
-        if (err || found(op))
-            finish(c, op, op->fail);
+        if (err || look_found(op))
+            delete_finish(c, op, op->fail);
         else
             moved(c, op);
         return;
@@ -429,9 +283,11 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
         if (r->cond == COND_NO)
             op->phase = PHASE_BEGIN; /* nothing was copied */
         if (err)
-            finish(c, op, err);
+            delete_finish(c, op, err);
+        else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE))
+            move_delete(c, op); /* it was seen, and the COPY of it said OK */
         else
-            delete_begin(c, op); /* it was seen, and the COPY of it said OK */
+            copy_unproven(c, op);
         return;
     default:
         delete_answered(c, op, step, r);
@@ -452,7 +308,7 @@ static void copy_start(struct conn *c, struct op *op)
 {
     if (op->resumed && op->phase == PHASE_COPY) {
         arrival_note_message(c, op);
-        look(c, op, STEP_LOOK);
+        look_ask(c, op, STEP_LOOK);
         return;
     }
     op->new_uid = 0;
@@ -463,11 +319,13 @@ static void copy_start(struct conn *c, struct op *op)
 static void copy_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
-    if (step >= ARRIVAL_MESSAGE) {
+    if (step >= LOOK_ROW) {
+        look_answered(c, step, r);
+    } else if (step >= ARRIVAL_MESSAGE) {
         copy_judge(c, op, arrival_answered(c, op, step, r));
     } else if (step == STEP_LOOK) {
-        err = err ? err : exec_search_error(op);
-        if (err || !found(op))
+        err = look_error(op, r);
+        if (err || !look_found(op))
             conn_finish(c, op, err ? err : -ENOENT);
         else
             copy_judge(c, op, arrival_look(c, op));

@@ -136,10 +136,12 @@ struct op {
                           box.changes as of the answer */
     bool by_copy;      /* OP_MOVE: by COPY and deletion */
     bool unsure;       /* OP_MOVE: the answer to one was lost, so it may be done at any time */
+    uint32_t number;   /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
     bool own;          /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
     bool apart;        /* wants its connection for itself: it may look into another mailbox */
-    struct arrival arrival;
-    unsigned saw; /* OP_SAW_... bits */
+    struct arrival arrival; /* of OP_MOVE the caller may tell what UIDs there are in `dest`: all of
+                             * which are below `uidnext`, under `uidvalidity` */
+    unsigned saw;           /* OP_SAW_... bits */
 };
 
 /* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
@@ -148,10 +150,12 @@ enum {
     OP_SAW_DEST = 2,      /* LIST had op->dest */
     OP_SAW_BELOW = 4,     /* LIST had something below op->mailbox */
     OP_SAW_LEVEL = 16,    /* LIST had op->mailbox, as a level that holds no messages */
-    OP_SAW_MESSAGE = 32,  /* SEARCH found the message before it was moved; a row named it */
+    OP_SAW_MESSAGE = 32,  /* the message was seen before it was moved; a row named it */
     OP_SAW_COUNT = 8,     /* STATUS had MESSAGES */
-    OP_SAW_VANISHED = 64, /* VANISHED named the message */
+    OP_SAW_VANISHED = 64, /* VANISHED named the message, or EXPUNGE its number */
     OP_SAW_FLAGS = 128,   /* a row told the message's flags */
+    OP_SAW_THERE = 256,   /* a row named the message since it was looked for, */
+    OP_SAW_DELETED = 512, /* ... as \Deleted */
 };
 
 /* Copies `mailbox` (NULL allowed). */

@@ -567,6 +567,16 @@ bool pool_hangs_up(struct pool *p, enum pool_extra what)
     return why;
 }
 
+enum pool_uids pool_uids(const struct pool *p)
+{
+    return (enum pool_uids)p->uids;
+}
+
+void pool_note_uids(struct pool *p, enum pool_uids uids)
+{
+    p->uids = (int)uids;
+}
+
 bool pool_may_idle(const struct pool *p)
 {
     return clock_ms() >= p->no_idle_until;

@@ -62,6 +62,11 @@ void pool_answers(struct pool *p, enum pool_extra what);
 /* The connection ended over it; returns whether that is why. */
 bool pool_hangs_up(struct pool *p, enum pool_extra what);
 
+/* What the server does with a UID that no message has: look.h. */
+enum pool_uids { UIDS_UNKNOWN, UIDS_EXACT, UIDS_NEAREST };
+enum pool_uids pool_uids(const struct pool *p);
+void pool_note_uids(struct pool *p, enum pool_uids uids);
+
 /* May IDLE be sent? Not for an hour after the server left one without an answer, unless it has
  * accepted one before: then it was the line that failed. */
 bool pool_may_idle(const struct pool *p);

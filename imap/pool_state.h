@@ -41,6 +41,7 @@ struct pool {
     pthread_t refuser;
     atomic_bool answers[EXTRAS];  /* it was answered once; ... */
     atomic_bool hangs_up[EXTRAS]; /* ... a connection ended over it, and it never had been */
+    atomic_int uids;              /* enum pool_uids */
     atomic_bool idle_works;       /* an IDLE was accepted */
     atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
 };

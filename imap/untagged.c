@@ -9,6 +9,7 @@
 #include "imap/exec.h"
 #include "imap/limits.h"
 #include "imap/log.h"
+#include "imap/look.h"
 #include "imap/pool_internal.h"
 
 /* ---- mailboxes ---- */
@@ -179,10 +180,12 @@ static int on_exists(struct conn *c, const struct response *r)
     return 0;
 }
 
-/* Is it what an operation has asked for? The first one is taken for that: also before the STORE in
- * front of the EXPUNGE is answered, for Dovecot, sent both in one go, answers them together. Of
- * two, one is another's; and if in the end nothing was expunged, the first was, too. */
-static bool own_expunge(const struct conn *c)
+/* Is it what an operation has asked for? If the number of its message is known, that tells; and the
+ * numbers behind one that is expunged become less. Else the first one is taken for it: also before
+ * the STORE in front of the EXPUNGE is answered, for Dovecot, sent both in one go, answers them
+ * together. Of two, one is another's; and if in the end nothing was expunged, the first was, too.
+ */
+static bool own_expunge(const struct conn *c, uint32_t number)
 {
     struct op *op = NULL;
     bool asked = false;
@@ -191,8 +194,17 @@ static bool own_expunge(const struct conn *c)
             op = cmd->op; /* there is only one */
             asked |= cmd->want == WANT_EXPUNGE;
         }
-    if (!op)
+    if (!op || (op->number && number > op->number))
         return false;
+    if (op->number && number < op->number) {
+        op->number--;
+        return false;
+    }
+    if (op->number) {
+        op->number = 0;
+        op->saw = (op->saw | OP_SAW_VANISHED) & ~(unsigned)OP_SAW_THERE;
+        asked = true;
+    }
     op->count++;
     if (!asked || op->own)
         return false;
@@ -204,13 +216,12 @@ static bool own_expunge(const struct conn *c)
  * expunge knows, and otherwise the cache asks which UIDs are left. */
 static int on_expunge(struct conn *c, const struct response *r)
 {
-    (void)r;
     if (!c->box.ready)
         return 0;
     if (c->box.state.exists > 0)
         c->box.state.exists--;
     c->box.changes++;
-    if (own_expunge(c))
+    if (own_expunge(c, r->number))
         return 0;
     pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
     if (c->box.state.exists == 0)
@@ -302,6 +313,7 @@ static int on_fetch(struct conn *c, const struct response *r)
         return 0;
     }
     note_stored(c, &row);
+    look_row(c, &row);
     if (noting)
         arrival_message_row(noting, &row);
     if (row.has & FETCH_BODY && !c->flow.passed)
@@ -407,13 +419,16 @@ static int on_vanished(struct conn *c, const struct response *r)
     uint64_t n = earlier ? 0 : uidset_count(&set);
     bool own = false;
     c->box.state.exists -= n < c->box.state.exists ? (uint32_t)n : c->box.state.exists;
-    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
-        if (cmd->op && (cmd->op->kind == OP_MOVE || cmd->op->kind == OP_DELETE) &&
-            uidset_has(&set, cmd->op->uid)) {
+    for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        if (!cmd->op || (cmd->op->kind != OP_MOVE && cmd->op->kind != OP_DELETE))
+            continue;
+        cmd->op->number = 0; /* others came before it, perhaps */
+        if (uidset_has(&set, cmd->op->uid)) {
             cmd->op->count++;
-            cmd->op->saw |= OP_SAW_VANISHED;
+            cmd->op->saw = (cmd->op->saw | OP_SAW_VANISHED) & ~(unsigned)OP_SAW_THERE;
             own = true;
         }
+    }
     c->box.changes += !earlier;
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
     uidset_free(&set);
@@ -427,12 +442,19 @@ static const struct {
     const char *name;
     int (*handle)(struct conn *, const struct response *);
 } table[] = {
-    {true, "FETCH", on_fetch},          {true, "EXISTS", on_exists},
-    {true, "EXPUNGE", on_expunge},      {false, "LIST", on_list},
-    {false, "SEARCH", on_search},       {false, "ESEARCH", on_esearch},
-    {false, "STATUS", on_status},       {false, "CAPABILITY", on_capability},
-    {false, "VANISHED", on_vanished},   {false, "QUOTA", on_quota},
-    {false, "NAMESPACE", on_namespace}, {false, "ENABLED", on_enabled},
+    {true, "FETCH", on_fetch},
+    {true, "EXISTS", on_exists},
+    {true, "EXPUNGE", on_expunge},
+    {true, "EXPUNGED", on_expunge}, /* mailutils */
+    {false, "LIST", on_list},
+    {false, "SEARCH", on_search},
+    {false, "ESEARCH", on_esearch},
+    {false, "STATUS", on_status},
+    {false, "CAPABILITY", on_capability},
+    {false, "VANISHED", on_vanished},
+    {false, "QUOTA", on_quota},
+    {false, "NAMESPACE", on_namespace},
+    {false, "ENABLED", on_enabled},
 };
 
 /* Numbers in codes that say something of the mailbox being selected. */

@@ -23,6 +23,7 @@ struct want {
     bool mark_seen;
     bool refresh, thorough, changed;
     const char *uids; /* OP_BODIES, OP_HEADER */
+    uint32_t uidnext; /* OP_MOVE: known of `dest`, under UIDVALIDITY 7 */
     bool patient;
     bool late;          /* submitted when the script says "GO" once more */
     const char *append; /* the message of OP_APPEND */
@@ -208,6 +209,8 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->thorough = w->thorough;
     op->changed = w->changed;
     op->patient = w->patient;
+    op->arrival.uidnext = w->uidnext;
+    op->arrival.uidvalidity = w->uidnext ? 7 : 0;
     if (w->uids)
         assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
     if (w->append) {

@@ -21,13 +21,18 @@
 #define STATUS_B   "C STATUS \"B\" (UIDNEXT UIDVALIDITY)"
 #define WINDOW     STATUS_B, "S * STATUS \"B\" (UIDNEXT 50 UIDVALIDITY 7)", "S $T OK"
 #define NOTED      FACTS_OF_5, WINDOW
-#define LOOK_FOR   "C UID SEARCH UID 5"
-#define SEEN       LOOK_FOR, "S * SEARCH 5", "S $T OK"
-#define GONE       LOOK_FOR, "S * SEARCH", "S $T OK"
-#define COPY_IT    "C UID COPY 5 \"B\""
+#define ROW_IT     "C UID FETCH 5 (UID FLAGS)"
+#define LOOK_FOR   ROW_IT, "S $T OK", "C UID SEARCH UID 5"
+#define LOOKED(flags)                                                                              \
+    ROW_IT, "S * 3 FETCH (UID 5 FLAGS (" flags "))", "S $T OK", "C UID SEARCH UID 5",              \
+        "S * SEARCH 5", "S $T OK"
+#define SEEN     LOOKED("")
+#define ROW_OF_5 ROW_IT, "S * 3 FETCH (UID 5 FLAGS ())", "S $T OK"
+#define GONE     LOOK_FOR, "S * SEARCH", "S $T OK"
+#define COPY_IT  "C UID COPY 5 \"B\""
 #define DELETED                                                                                    \
-    "C UID STORE 5 +FLAGS.SILENT (\\Deleted)", "S $T OK", "C UID EXPUNGE 5", "S * 3 EXPUNGE",      \
-        "S $T OK"
+    ROW_IT, "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)", "S $T OK", "C UID EXPUNGE 5",    \
+        "S * 3 EXPUNGE", "S $T OK"
 
 /* B is looked into: how far its UIDs are by now, and what is there since. */
 #define OPEN_B(uidnext)                                                                            \
@@ -209,11 +214,11 @@ static const struct scene moves_cut[] = {
      .steps = {MOVE_LOST, ARRIVED, OPEN("SELECT", "A"), SEEN, DELETED, QUIT}},
     {"it did not",
      {MOVE(.new_uid = 50, .expunged = true)},
-     .steps = {MOVE_LOST, NO_ARRIVAL, OPEN("SELECT", "A"), SEEN, COPY_IT,
+     .steps = {MOVE_LOST, NO_ARRIVAL, OPEN("SELECT", "A"), ROW_OF_5, COPY_IT,
                "S $T OK [COPYUID 7 5 50] x", DELETED, QUIT}},
     {"it did not, twice: nothing is deleted",
      {MOVE(.err = EIO)},
-     .steps = {MOVE_LOST, NO_ARRIVAL, OPEN("SELECT", "A"), SEEN, COPY_IT, AGAIN, IN,
+     .steps = {MOVE_LOST, NO_ARRIVAL, OPEN("SELECT", "A"), ROW_OF_5, COPY_IT, AGAIN, IN,
                OPEN("SELECT", "A"), SEEN, NO_ARRIVAL, LEAVE, QUIT}},
     {"no answer in time, and it did not: nothing is copied again, nothing is deleted",
      {MOVE(.err = ETIMEDOUT)},

@@ -13,12 +13,13 @@
 #define REMOVE(...) .kind = OP_REMOVE, .delim = '/', __VA_ARGS__
 #define RENAME(...) .kind = OP_RENAME, .dest = "B", .delim = '/', __VA_ARGS__
 
-#define STORE_IT     "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
-#define EXPUNGE_IT   "C UID EXPUNGE 5"
-#define LOOK_FOR     "C UID SEARCH UID 5"
-#define LOOK_DELETED LOOK_FOR " DELETED"
-#define MOVE_IT      "C UID MOVE 5 \"B\""
-#define COPY_IT      "C UID COPY 5 \"B\""
+/* The row would tell the message's number. */
+#define STORE_IT   ROW_IT, "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
+#define EXPUNGE_IT "C UID EXPUNGE 5"
+#define ROW_IT     "C UID FETCH 5 (UID FLAGS)"
+#define LOOK_FOR   ROW_IT, "S $T OK", "C UID SEARCH UID 5"
+#define MOVE_IT    "C UID MOVE 5 \"B\""
+#define COPY_IT    "C UID COPY 5 \"B\""
 /* What is asked for before a COPY, in case its answer is lost. */
 #define NOTE_IT "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
 #define WINDOW                                                                                     \
@@ -29,8 +30,19 @@
         "S * 3 FETCH (UID 5 RFC822.SIZE 300 BODY[HEADER.FIELDS (MESSAGE-ID)] "                     \
         "\"Message-ID: <a@b>\")",                                                                  \
         "S $T OK", WINDOW
-#define SEEN LOOK_FOR, "S * SEARCH 5", "S $T OK"
-#define GONE LOOK_FOR, "S * SEARCH", "S $T OK"
+#define LOOKED(flags)                                                                              \
+    ROW_IT, "S * 3 FETCH (UID 5 FLAGS (" flags "))", "S $T OK", "C UID SEARCH UID 5",              \
+        "S * SEARCH 5", "S $T OK"
+#define SEEN     LOOKED("")
+#define ROW_OF_5 ROW_IT, "S * 3 FETCH (UID 5 FLAGS ())", "S $T OK"
+/* What the server does with a UID that no message has. */
+#define NEAREST "C UID FETCH 4294967295 (UID)", "S $T OK"
+/* The same, of a message that is gone; the key UID of SEARCH takes a number. */
+#define NOT_IT                                                                                     \
+    ROW_IT, "S * 3 FETCH (UID 6 FLAGS ())", "S $T OK", "C UID SEARCH UID 5", "S * SEARCH 9",       \
+        "S $T OK"
+#define NOT_ME "C UID STORE 5 -FLAGS (\\Deleted)", "S $T OK"
+#define GONE   LOOK_FOR, "S * SEARCH", "S $T OK"
 
 /* What proves a STORE. */
 #define FLAGS_OF_5 "S * 3 FETCH (UID 5 FLAGS (\\Seen))"
@@ -50,6 +62,18 @@ static const struct scene moves[] = {
      {{MOVE(.expunged = true)}},
      .steps = {HELLO("MOVE"), OPEN("SELECT", "A"), SEEN, MOVE_IT, "S * 3 EXPUNGE", "S $T OK", GONE,
                QUIT}},
+    {"MOVE without UIDPLUS, and SEARCH takes the UID for a number", /* mailutils */
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO("MOVE"), OPEN("SELECT", "A"), ROW_OF_5, "C UID SEARCH UID 5", "S * SEARCH",
+               "S $T OK", MOVE_IT, "S * 3 EXPUNGE", "S $T OK", GONE, QUIT}},
+    {"MOVE without UIDPLUS, and SEARCH is refused, but a row is there",
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO("MOVE"), OPEN("SELECT", "A"), ROW_OF_5, "C UID SEARCH UID 5", "S $T BAD what",
+               MOVE_IT, "S * 3 EXPUNGE", "S $T OK", GONE, QUIT}},
+    {"MOVE without UIDPLUS, and no row comes of what SEARCH finds", /* Courier, O365 at times */
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO("MOVE"), OPEN("SELECT", "A"), LOOK_FOR, "S * SEARCH 5", "S $T OK", MOVE_IT,
+               "S * 3 EXPUNGE", "S $T OK", GONE, QUIT}},
     {"MOVE without UIDPLUS says OK of a message that is gone",
      {{MOVE(.err = ENOENT)}},
      .steps = {HELLO("MOVE"), OPEN("SELECT", "A"), GONE, GONE, QUIT}},
@@ -195,6 +219,72 @@ static const struct scene copies[] = {
                "S * OK [COPYUID 7 5 50] x", FLAGS_OF_5, "S $T OK [APPENDUID 7 5] x", QUIT}},
 };
 
+/* What UIDs there are where it goes is known, and so nothing is waited for in front of the COPY. */
+#define FACTS_OF_5                                                                                 \
+    "S * 3 FETCH (UID 5 RFC822.SIZE 300 BODY[HEADER.FIELDS (MESSAGE-ID)] "                         \
+    "\"Message-ID: <a@b>\")"
+#define LOOK_INTO_B(uidnext)                                                                       \
+    "C EXAMINE \"B\"", "S * OK [UIDVALIDITY 7] x", "S * OK [UIDNEXT " #uidnext "] x",              \
+        "S $T OK [READ-ONLY] x",                                                                   \
+        "C UID FETCH 50:* (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
+#define ARRIVED                                                                                    \
+    LOOK_INTO_B(51),                                                                               \
+        "S * 9 FETCH (UID 50 RFC822.SIZE 300 BODY[HEADER.FIELDS (MESSAGE-ID)] "                    \
+        "\"Message-ID: <a@b>\")",                                                                  \
+        "S $T OK"
+#define DELETED STORE_IT, "S $T OK", EXPUNGE_IT, "S * 3 EXPUNGE", "S $T OK"
+#define KNOWN   .uidnext = 50
+
+static const struct scene copies_at_once[] = {
+    {"two round trips", /* Courier */
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, COPY_IT, FACTS_OF_5, "S A3 OK",
+               "S A4 OK [COPYUID 7 5 50] x", ROW_IT, "C UID STORE 5 +FLAGS.SILENT (\\Deleted)",
+               EXPUNGE_IT, "S * 3 FETCH (UID 5 FLAGS ())", "S A5 OK", "S * 3 EXPUNGE", "S A6 OK",
+               "S A7 OK", QUIT}},
+    {"no COPYUID: it was there in front of the COPY",
+     {{MOVE(KNOWN, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, FACTS_OF_5, "S $T OK", COPY_IT,
+               "S $T OK", DELETED, QUIT}},
+    {"no row in front: the COPYUID says it",
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, "S * 10 EXISTS", "S $T OK", COPY_IT,
+               "S $T OK [COPYUID 7 5 50] x", DELETED, QUIT}},
+    {"neither: it is gone, and nothing is deleted",
+     {{MOVE(KNOWN, .err = ENOENT)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, "S $T OK", COPY_IT, "S $T OK",
+               NOTE_IT, "S $T OK", GONE, QUIT}},
+    {"neither: it had not been heard of, and was copied",
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, "S $T OK", COPY_IT, "S $T OK",
+               NOTE_IT, FACTS_OF_5, "S $T OK", SEEN, ARRIVED, OPEN("SELECT", "A"), SEEN, DELETED,
+               QUIT}},
+    {"neither: it had not been heard of, and was not copied",
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, "S $T OK", COPY_IT, "S $T OK",
+               NOTE_IT, FACTS_OF_5, "S $T OK", SEEN, LOOK_INTO_B(50), "S $T OK",
+               OPEN("SELECT", "A"), ROW_OF_5, COPY_IT, "S $T OK [COPYUID 7 5 50] x", DELETED,
+               QUIT}},
+    {"cut before anything is answered, and it arrived",
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = true)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, COPY_IT, AGAIN, HELLO("UIDPLUS"),
+               OPEN("SELECT", "A"), NOTE_IT, FACTS_OF_5, "S $T OK", SEEN, ARRIVED,
+               OPEN("SELECT", "A"), SEEN, DELETED, QUIT}},
+    {"refused",
+     {{MOVE(KNOWN, .err = ENOENT)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, FACTS_OF_5, "S $T OK", COPY_IT,
+               "S $T NO [TRYCREATE] no", QUIT}},
+    {"not without UIDPLUS: another message might be copied", /* mailutils */
+     {{MOVE(KNOWN, .err = ENOENT)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTE_IT, "S * 3 FETCH (UID 6 RFC822.SIZE 9)",
+               "S $T OK", NOT_IT, NOT_IT, QUIT}},
+    {"copied, but the original may not be expunged: it stays hidden",
+     {{MOVE(KNOWN, .new_uid = 50, .expunged = false)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, FACTS_OF_5, "S $T OK", COPY_IT,
+               "S $T OK [COPYUID 7 5 50] x", STORE_IT, "S $T OK", EXPUNGE_IT,
+               "S $T NO Permission denied", QUIT}},
+};
+
 /* The connection is lost after each command of a MOVE. */
 static const struct scene moves_cut[] = {
     {"at SELECT",
@@ -261,7 +351,7 @@ static const struct scene moves_cut[] = {
     {"at the look before a COPY",
      {{MOVE(.expunged = true)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, LOOK_FOR, AGAIN, HELLO("UIDPLUS"),
-               OPEN("SELECT", "A"), SEEN, COPY_IT, "S $T OK", STORE_IT, "S $T OK", EXPUNGE_IT,
+               OPEN("SELECT", "A"), ROW_OF_5, COPY_IT, "S $T OK", STORE_IT, "S $T OK", EXPUNGE_IT,
                "S * 3 EXPUNGE", "S $T OK", QUIT}},
     {"at MOVE, and the mailbox is another one now",
      {{MOVE(.uidvalidity = 7, .err = ESTALE)}},
@@ -298,17 +388,94 @@ static const struct scene deletes[] = {
      {{DELETE(.expunged = true)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
                EXPUNGE_IT, "S $T OK", GONE, QUIT}},
-    {"OK and nothing expunged, twice: it is flagged at least",
-     {{DELETE(.expunged = false)}},
+    {"OK and nothing expunged, twice: it is flagged, and that is taken back",
+     {{DELETE(.err = EACCES)}}, /* Dovecot, where the right is missing */
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
-               EXPUNGE_IT, "S $T OK", SEEN, LOOK_DELETED, "S * SEARCH 5", "S $T OK", QUIT}},
+               EXPUNGE_IT, "S $T OK", LOOKED("\\Deleted"), NOT_ME, QUIT}},
+    {"it may not be expunged: the flag is taken back", /* Cyrus, where the right is missing */
+     {{DELETE(.err = EACCES)}},
+     .events = "A/7 row 5 ; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT,
+               "S * 3 FETCH (FLAGS (\\Deleted) UID 5)", "S $T OK", EXPUNGE_IT,
+               "S $T NO Permission denied", "C UID STORE 5 -FLAGS (\\Deleted)",
+               "S * 3 FETCH (FLAGS () UID 5)", "S $T OK", QUIT}},
+    {"it may not be expunged, and the connection is lost: all of it once more",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT,
+               "S $T NO [NOPERM] no", "C UID STORE 5 -FLAGS (\\Deleted)", AGAIN, HELLO("UIDPLUS"),
+               OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T NO [NOPERM] no", NOT_ME,
+               QUIT}},
+    {"no UIDPLUS, it may not be expunged",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE",
+               "S $T NO Permission denied", NOT_ME, QUIT}},
+    {"no UIDPLUS, gone before: nothing is flagged",
+     {{DELETE(.expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, GONE, GONE, QUIT}},
+    {"no UIDPLUS, the message has not been heard of",
+     {{DELETE(.expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, GONE, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
+    {"no UIDPLUS, a server that takes each UID for itself: two round trips",
+     {{DELETE(.expunged = true)}, {DELETE(.uid = 7, .expunged = true)}},
+     .steps = {HELLO(""),
+               OPEN("SELECT", "A"),
+               NEAREST,
+               SEEN,
+               STORE_IT,
+               "S $T OK",
+               "C UID SEARCH DELETED",
+               "S * SEARCH 5",
+               "S $T OK",
+               "C EXPUNGE",
+               "S * 3 EXPUNGE",
+               "S $T OK",
+               "C UID FETCH 7 (UID FLAGS)",
+               "C UID STORE 7 +FLAGS.SILENT (\\Deleted)",
+               "C UID SEARCH DELETED",
+               "S * 4 FETCH (UID 7 FLAGS ())",
+               "S A10 OK",
+               "S A11 OK",
+               "S * SEARCH 7",
+               "S A12 OK",
+               "C EXPUNGE",
+               "S * 4 EXPUNGE",
+               "S $T OK",
+               QUIT}},
+    {"no UIDPLUS, a server that takes the next message: each is looked for first", /* mailutils */
+     {{DELETE(.expunged = true)}, {DELETE(.uid = 7, .expunged = true)}},
+     .steps = {HELLO(""),
+               OPEN("SELECT", "A"),
+               "C UID FETCH 4294967295 (UID)",
+               "S * 9 FETCH (UID 16)",
+               "S $T OK",
+               NOT_IT,
+               NOT_IT,
+               "C UID FETCH 7 (UID FLAGS)",
+               "S * 4 FETCH (UID 7 FLAGS ())",
+               "S $T OK",
+               "C UID SEARCH UID 7",
+               "S * SEARCH",
+               "S $T OK",
+               "C UID FETCH 7 (UID FLAGS)",
+               "S $T OK",
+               "C UID STORE 7 +FLAGS.SILENT (\\Deleted)",
+               "S * 4 FETCH (FLAGS (\\Deleted))",
+               "S $T OK",
+               "C UID SEARCH DELETED",
+               "S * SEARCH 7",
+               "S $T OK",
+               "C EXPUNGE",
+               "S * 4 EXPUNGED",
+               "S $T OK",
+               QUIT}},
     {"OK and nothing expunged, twice: it is not even flagged",
      {{DELETE(.err = EACCES)}},
-     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT,  "S $T OK", EXPUNGE_IT,
-               "S $T OK",        EXPUNGE_IT,          "S $T OK", SEEN,      LOOK_DELETED,
-               "S * SEARCH",     "S $T OK",           STORE_IT,  "S $T OK", EXPUNGE_IT,
-               "S $T OK",        EXPUNGE_IT,          "S $T OK", SEEN,      LOOK_DELETED,
-               "S * SEARCH",     "S $T OK",           QUIT}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
+               EXPUNGE_IT, "S $T OK", SEEN, STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK", EXPUNGE_IT,
+               "S $T OK", SEEN, QUIT}},
     {"OK and nothing expunged, twice, and no word of what is there",
      {{DELETE(.err = EIO)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
@@ -316,7 +483,7 @@ static const struct scene deletes[] = {
     {"OK and nothing expunged, twice, and no word of what is flagged",
      {{DELETE(.err = EIO)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
-               EXPUNGE_IT, "S $T OK", SEEN, LOOK_DELETED, "S $T OK", QUIT}},
+               EXPUNGE_IT, "S $T OK", LOOK_FOR, "S * SEARCH 5", "S $T OK", QUIT}},
     {"UIDPLUS advertised and refused",
      {{DELETE(.expunged = true)}}, /* Proton Bridge */
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT,
@@ -324,66 +491,51 @@ static const struct scene deletes[] = {
                "S * 3 EXPUNGE", "S $T OK", QUIT}},
     {"no UIDPLUS, alone",
      {{DELETE(.expunged = true)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
     {"no UIDPLUS, others are \\Deleted",
      {{DELETE(.expunged = false)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 5 6", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5 6", "S $T OK", QUIT}},
     {"no UIDPLUS, others in a second row",
      {{DELETE(.expunged = false)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 5", "S * SEARCH 9", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S * SEARCH 9", "S $T OK", QUIT}},
     {"no UIDPLUS, all that are \\Deleted are ours",
      {{DELETE(.spare = "2,6:8", .expunged = true)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 8 5 6", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 8 5 6", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
     {"no UIDPLUS, all but one",
      {{DELETE(.spare = "2,6:8", .expunged = false)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 8 5 9", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 8 5 9", "S $T OK", QUIT}},
     {"no UIDPLUS, the look is refused",
      {{DELETE(.err = EIO)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S $T NO", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S $T NO", QUIT}},
     {"no UIDPLUS, STORE refused",
      {{DELETE(.err = EIO)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T NO", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T NO",
+               "C UID SEARCH DELETED", "S * SEARCH", "S $T OK", QUIT}},
     {"no UIDPLUS, someone else was quicker",
      {{DELETE(.expunged = true)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 9", "S $T OK", GONE, QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 9", "S $T OK", GONE, QUIT}},
     {"no UIDPLUS, the STORE is ignored",
      {{DELETE(.err = EACCES)}},
-     .steps = {HELLO(""),
-               OPEN("SELECT", "A"),
-               STORE_IT,
-               "S $T OK",
-               "C UID SEARCH DELETED",
-               "S * SEARCH",
-               "S $T OK",
-               SEEN,
-               LOOK_DELETED,
-               "S * SEARCH",
-               "S $T OK",
-               STORE_IT,
-               "S $T OK",
-               "C UID SEARCH DELETED",
-               "S * SEARCH",
-               "S $T OK",
-               SEEN,
-               LOOK_DELETED,
-               "S * SEARCH",
-               "S $T OK",
-               QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH", "S $T OK", SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH", "S $T OK", SEEN, QUIT}},
     {"no UIDPLUS, the search is answered with nothing at all",
      {{DELETE(.err = EIO)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S $T OK", QUIT}},
     {"no UIDPLUS, EXPUNGE refused",
      {{DELETE(.expunged = false)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S $T NO", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S $T NO", QUIT}},
     {"cut at SELECT",
      {{DELETE(.expunged = true)}},
      .steps = {HELLO("UIDPLUS"), "C SELECT \"A\"", AGAIN, HELLO("UIDPLUS"), OPEN("SELECT", "A"),
@@ -406,9 +558,10 @@ static const struct scene deletes[] = {
                "S * 3 EXPUNGE", "S $T OK", QUIT}},
     {"cut before a bare EXPUNGE, and another's message comes",
      {{DELETE(.expunged = false)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED",
-               "S * SEARCH 5", "S $T OK", "C EXPUNGE", AGAIN, HELLO(""), OPEN("SELECT", "A"),
-               STORE_IT, "S $T OK", "C UID SEARCH DELETED", "S * SEARCH 5 6", "S $T OK", QUIT}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", AGAIN, HELLO(""),
+               OPEN("SELECT", "A"), STORE_IT, "S $T OK", "C UID SEARCH DELETED", "S * SEARCH 5 6",
+               "S $T OK", QUIT}},
     {"cut, and the mailbox is another one now",
      {{DELETE(.uidvalidity = 7, .err = ESTALE)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, AGAIN, HELLO("UIDPLUS"),
@@ -736,6 +889,7 @@ static const struct scene creates[] = {
 
 TEST(moves)
 TEST(copies)
+TEST(copies_at_once)
 TEST(moves_cut)
 TEST(deletes)
 TEST(removes)
@@ -744,9 +898,10 @@ TEST(creates)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moves),     cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_moves_cut), cmocka_unit_test(test_deletes),
-        cmocka_unit_test(test_removes),   cmocka_unit_test(test_creates),
+        cmocka_unit_test(test_moves),          cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_copies_at_once), cmocka_unit_test(test_moves_cut),
+        cmocka_unit_test(test_deletes),        cmocka_unit_test(test_removes),
+        cmocka_unit_test(test_creates),
     };
     return cmocka_run_group_tests_name("exec_change", tests, NULL, NULL);
 }

@@ -47,8 +47,9 @@ static const struct scene empty[] = {
     {"the last one deleted by this mount: nothing strange",
      {{.kind = OP_DELETE, .expunged = true}, CHECK(.late = true)},
      .steps = {HELLO("UIDPLUS"), "C SELECT \"A\"", "S * 1 EXISTS", "S * OK [UIDVALIDITY 7] x",
-               "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)", "C UID EXPUNGE 5", "S A3 OK",
-               "S * 1 EXPUNGE", "S A4 OK", "GO", "C NOOP", "S $T OK", QUIT}},
+               "S $T OK", "C UID FETCH 5 (UID FLAGS)", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)",
+               "C UID EXPUNGE 5", "S * 1 FETCH (UID 5 FLAGS ())", "S A3 OK", "S A4 OK",
+               "S * 1 EXPUNGE", "S A5 OK", "GO", "C NOOP", "S $T OK", QUIT}},
 };
 
 static const struct scene polled[] = {

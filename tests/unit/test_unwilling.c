@@ -16,18 +16,22 @@
             .kind = OP_STORE, .text = "+FLAGS (\\Seen)"                                            \
         }                                                                                          \
     }
-#define LOOK_FOR "C UID SEARCH UID 5"
-#define SEEN     LOOK_FOR, "S * SEARCH 5", "S $T OK"
-#define GONE     LOOK_FOR, "S * SEARCH", "S $T OK"
-#define COPY_IT  "C UID COPY 5 \"B\""
-#define MOVE_IT  "C UID MOVE 5 \"B\""
+#define ROW_IT   "C UID FETCH 5 (UID FLAGS)"
+#define LOOK_FOR ROW_IT, "S $T OK", "C UID SEARCH UID 5"
+#define LOOKED(flags)                                                                              \
+    ROW_IT, "S * 3 FETCH (UID 5 FLAGS (" flags "))", "S $T OK", "C UID SEARCH UID 5",              \
+        "S * SEARCH 5", "S $T OK"
+#define SEEN    LOOKED("")
+#define GONE    LOOK_FOR, "S * SEARCH", "S $T OK"
+#define COPY_IT "C UID COPY 5 \"B\""
+#define MOVE_IT "C UID MOVE 5 \"B\""
 #define MOVE(...)                                                                                  \
     {                                                                                              \
         {                                                                                          \
             .kind = OP_MOVE, .dest = "B", __VA_ARGS__                                              \
         }                                                                                          \
     }
-#define STORE_IT "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
+#define STORE_IT ROW_IT, "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
 #define DELETED  STORE_IT, "S $T OK", "C UID EXPUNGE 5", "S * 3 EXPUNGE", "S $T OK"
 #define WINDOW                                                                                     \
     "C STATUS \"B\" (UIDNEXT UIDVALIDITY)", "S * STATUS B (UIDNEXT 50 UIDVALIDITY 7)", "S $T OK"
@@ -61,7 +65,7 @@ static const struct scene commands[] = {
                OPEN("SELECT", "A"), SEEN, MOVE_IT, "S $T NO [INUSE] x", SEEN, GONE, QUIT}},
     {"the COPY of a move", MOVE(.new_uid = 50, .expunged = true),
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T NO [INUSE] x",
-               "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK", SEEN,
+               "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK",
                COPY_IT, "S $T OK [COPYUID 7 5 50] x", DELETED, QUIT}},
     {"the STORE of a move: no second copy", MOVE(.new_uid = 50, .expunged = true),
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT,
