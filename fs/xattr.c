@@ -8,7 +8,6 @@
 #include "fs/header.h"
 #include "fs/request.h"
 #include "imap/flags.h"
-#include "imap/limits.h"
 #include "imap/mem.h"
 
 #define PREFIX "user.imap."
@@ -47,10 +46,7 @@ static const struct {
     [DIR_SPECIAL_USE] = {"special-use", NODE_FOLDER, NULL},
 };
 
-enum {
-    COUNT = sizeof table / sizeof *table,
-    COMMAND_REST = 64, /* bytes of a STORE beside the flags: tag, command, UID */
-};
+enum { COUNT = sizeof table / sizeof *table };
 
 /* The attribute of that name that this kind of node has, or COUNT. */
 static unsigned find_attr(const char *name, enum node_kind kind)
@@ -202,45 +198,6 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 /* ---- writing flags ---- */
 
-/* A server must not have system flags of its own (RFC 3501 section 9, "flag-extension"), and
- * \Recent is not the client's to set. */
-static bool may_be_set(struct str flag)
-{
-    if (!flag_valid(flag) || flag.n > LIMIT_KEYWORD)
-        return false;
-    return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
-}
-
-/* "+\Flagged", "-\Seen $Junk", or the whole list, as STORE takes it. -E2BIG when it is more than a
- * command may have. */
-static int store_text(const char *value, size_t len, struct buf *out)
-{
-    size_t i = 0;
-    if (len && (value[0] == '+' || value[0] == '-'))
-        buf_addc(out, value[i++]);
-    buf_adds(out, "FLAGS (");
-    bool first = true;
-    while (i < len) {
-        struct str flag = {value + i, 0};
-        while (i < len && value[i] != ' ' && value[i] != '\n')
-            i++;
-        flag.n = (size_t)(value + i - flag.p);
-        i++;
-        if (!flag.n)
-            continue;
-        if (!may_be_set(flag))
-            return -EINVAL;
-        if (!first)
-            buf_addc(out, ' ');
-        buf_add(out, flag.p, flag.n);
-        first = false;
-    }
-    buf_addc(out, ')');
-    if (first && out->data[0] != 'F')
-        return -EINVAL; /* "+" of nothing */
-    return out->len > LIMIT_COMMAND - COMMAND_REST ? -E2BIG : 0;
-}
-
 static void setflags_step(struct request *r)
 {
     struct node n = node_of(r->ino);
@@ -272,7 +229,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     int err = may_set(which, name, flags);
     struct buf text = {0};
     if (!err)
-        err = store_text(value, size, &text);
+        err = flags_to_store(value, size, &text);
     if (err) {
         buf_free(&text);
         fuse_reply_err(req, -err);

@@ -1,5 +1,11 @@
 #include "imap/flags.h"
 
+#include <errno.h>
+
+#include "imap/limits.h"
+
+enum { COMMAND_REST = 64 }; /* bytes of a STORE beside the flags: tag, command, UID */
+
 static const struct {
     const char *name;
     uint32_t bit;
@@ -41,4 +47,41 @@ bool flag_valid(struct str name)
             return false;
     }
     return true;
+}
+
+/* A server must not have system flags of its own (RFC 3501 section 9, "flag-extension"), and
+ * \Recent is not the client's to set. */
+static bool may_be_set(struct str flag)
+{
+    if (!flag_valid(flag) || flag.n > LIMIT_KEYWORD)
+        return false;
+    return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
+}
+
+int flags_to_store(const char *value, size_t len, struct buf *out)
+{
+    size_t i = 0;
+    if (len && (value[0] == '+' || value[0] == '-'))
+        buf_addc(out, value[i++]);
+    buf_adds(out, "FLAGS (");
+    bool first = true;
+    while (i < len) {
+        struct str flag = {value + i, 0};
+        while (i < len && value[i] != ' ' && value[i] != '\n')
+            i++;
+        flag.n = (size_t)(value + i - flag.p);
+        i++;
+        if (!flag.n)
+            continue;
+        if (!may_be_set(flag))
+            return -EINVAL;
+        if (!first)
+            buf_addc(out, ' ');
+        buf_add(out, flag.p, flag.n);
+        first = false;
+    }
+    buf_addc(out, ')');
+    if (first && out->data[0] != 'F')
+        return -EINVAL; /* "+" of nothing */
+    return out->len > LIMIT_COMMAND - COMMAND_REST ? -E2BIG : 0;
 }

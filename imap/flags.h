@@ -27,4 +27,9 @@ void flags_text(uint32_t bits, struct buf *out);
 /* Can this be sent as a flag: a backslash and an atom, or an atom (RFC 3501 section 9, "flag")? */
 bool flag_valid(struct str name);
 
+/* Appends what STORE takes for a change of flags as a user writes it: "+\Flagged", "-\Seen $Junk",
+ * or the whole list. 0; -EINVAL for what is no flag, or none that a client may set, or is longer
+ * than LIMIT_KEYWORD; -E2BIG for more than a command may have. */
+int flags_to_store(const char *value, size_t len, struct buf *out);
+
 #endif

@@ -75,48 +75,97 @@ static int check_rounds(const struct sasl *s, struct str digits, struct buf *why
     return 0;
 }
 
+/* The words of "e=" that have a meaning; others could repeat the password. */
+static const char *error_name(struct str value)
+{
+    static const char *const names[] = {
+        "invalid-encoding",
+        "extensions-not-supported",
+        "invalid-proof",
+        "channel-bindings-dont-match",
+        "server-does-support-channel-binding",
+        "channel-binding-not-supported",
+        "unsupported-channel-binding-type",
+        "unknown-user",
+        "invalid-username-encoding",
+        "no-resources",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(value, names[i]))
+            return names[i];
+    return "other-error";
+}
+
 /* Once libgsasl has it, nothing ends the hashing, and a server that says "e=" has refused the
  * login, as one does that says NO. */
-static int check_challenge(const struct sasl *s, const char *challenge, struct buf *why)
+static int check_challenge(const struct sasl *s, struct str text, struct buf *why)
 {
-    char *text = NULL;
-    size_t len = 0;
     int err = 0;
-    if (gsasl_base64_from(challenge, strlen(challenge), &text, &len) != GSASL_OK)
-        return 0; /* libgsasl will not understand it either */
-    for (size_t at = 0; at < len && !err;) {
-        const char *end = memchr(text + at, ',', len - at);
-        struct str field = {text + at, end ? (size_t)(end - text) - at : len - at};
+    for (size_t at = 0; at < text.n && !err;) {
+        const char *end = memchr(text.p + at, ',', text.n - at);
+        struct str field = {text.p + at, end ? (size_t)(end - text.p) - at : text.n - at};
         if (field.n > 2 && memcmp(field.p, "i=", 2) == 0) {
             err = check_rounds(s, (struct str){field.p + 2, field.n - 2}, why);
         } else if (at == 0 && field.n > 2 && memcmp(field.p, "e=", 2) == 0) {
-            buf_addf(why, "login refused: " STR_FMT, (int)field.n - 2, field.p + 2);
+            buf_addf(why, "login refused: %s", error_name((struct str){field.p + 2, field.n - 2}));
             err = -EACCES;
         }
         at += field.n + 1;
     }
-    gsasl_free(text);
     return err;
 }
 
 /* ---- the exchange ---- */
 
+/* With a NUL behind it: some of libgsasl's mechanisms take what they get for a string, which what
+ * gsasl_step64() decodes is not. */
+static int decode(const char *base64, struct buf *out)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    if (*base64 && gsasl_base64_from(base64, strlen(base64), &bytes, &len) != GSASL_OK)
+        return -EPROTO;
+    buf_add(out, bytes, len);
+    buf_str(out);
+    gsasl_free(bytes);
+    return 0;
+}
+
+static int encode(const char *bytes, size_t len, struct buf *out)
+{
+    char *base64 = NULL;
+    size_t n = 0;
+    int r = gsasl_base64_to(bytes, len, &base64, &n);
+    if (r == GSASL_OK) {
+        buf_add(out, base64, n);
+        explicit_bzero(base64, n);
+    }
+    gsasl_free(base64);
+    return r == GSASL_OK ? 0 : -EPROTO;
+}
+
 int sasl_step(struct sasl *s, const char *challenge, struct buf *out, struct buf *why)
 {
+    struct buf in = {0};
     char *answer = NULL;
-    int err = s->scram ? check_challenge(s, challenge, why) : 0;
-    if (err)
-        return err;
-    int r = gsasl_step64(s->session, challenge, &answer);
-    if (r == GSASL_OK || r == GSASL_NEEDS_MORE) {
-        buf_adds(out, answer);
-        explicit_bzero(answer, strlen(answer));
-        gsasl_free(answer);
-        return r == GSASL_OK;
+    size_t len = 0;
+    int r = GSASL_OK, err = decode(challenge, &in);
+    if (!err && s->scram)
+        err = check_challenge(s, (struct str){in.data, in.len}, why);
+    if (!err) {
+        r = gsasl_step(s->session, buf_str(&in), in.len, &answer, &len);
+        err = r == GSASL_OK || r == GSASL_NEEDS_MORE ? 0 : -EPROTO;
     }
-    buf_addf(why, "the server's part of %s makes no sense",
-             gsasl_mechanism_name(s->session) ? gsasl_mechanism_name(s->session) : "SASL");
-    return -EPROTO;
+    if (!err)
+        err = encode(answer ? answer : "", len, out);
+    if (answer)
+        explicit_bzero(answer, len);
+    gsasl_free(answer);
+    buf_free(&in);
+    if (err && !why->len)
+        buf_addf(why, "the server's part of %s makes no sense",
+                 gsasl_mechanism_name(s->session) ? gsasl_mechanism_name(s->session) : "SASL");
+    return err ? err : r == GSASL_OK;
 }
 
 int sasl_client_first(const char *mech)

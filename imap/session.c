@@ -251,10 +251,8 @@ static int authenticate(struct session *s, const char *mech, bool initial)
     }
     buf_wipe_free(&secret);
     sasl_free(sasl);
-    if (r < 0) {
-        secrets_hide(&c->secrets, s->why); /* what it has decoded of the server's words */
+    if (r < 0)
         return r;
-    }
     if (!err && c->reply.cond == COND_OK && !content) {
         buf_addf(s->why, "the server did not prove itself as %s demands", mech);
         err = -EPROTO;
