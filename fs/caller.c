@@ -47,7 +47,7 @@ enum caller caller_parse(const char *status)
 static bool is_our_proc(void)
 {
     char self[16] = "";
-    return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
+    return readlink("/proc/self", self, sizeof self - 1) > 0 && strtol(self, NULL, 10) == getpid();
 }
 
 enum caller caller_look(pid_t tid)
