@@ -40,6 +40,34 @@ struct sasl *sasl_start(const char *mech, const char *user, const char *password
     return s;
 }
 
+/* ---- base64 ---- */
+
+int sasl_decode(const char *base64, struct buf *out)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    if (*base64 && gsasl_base64_from(base64, strlen(base64), &bytes, &len) != GSASL_OK)
+        return -EPROTO;
+    buf_add(out, bytes, len);
+    buf_str(out);
+    gsasl_free(bytes);
+    return 0;
+}
+
+int sasl_encode(const char *bytes, size_t len, struct buf *out)
+{
+    char *base64 = NULL;
+    size_t n = 0;
+    int r = gsasl_base64_to(bytes, len, &base64, &n);
+    if (r == GSASL_OK) {
+        buf_add(out, base64, n);
+        buf_str(out);
+        explicit_bzero(base64, n);
+    }
+    gsasl_free(base64);
+    return r == GSASL_OK ? 0 : -EPROTO;
+}
+
 /* ---- what SCRAM's server asks for (RFC 5802 section 7) ---- */
 
 /* How long `rounds` of hashing the password take here, in ms. */
@@ -117,47 +145,22 @@ static int check_challenge(const struct sasl *s, struct str text, struct buf *wh
 
 /* ---- the exchange ---- */
 
-/* With a NUL behind it: some of libgsasl's mechanisms take what they get for a string, which what
- * gsasl_step64() decodes is not. */
-static int decode(const char *base64, struct buf *out)
-{
-    char *bytes = NULL;
-    size_t len = 0;
-    if (*base64 && gsasl_base64_from(base64, strlen(base64), &bytes, &len) != GSASL_OK)
-        return -EPROTO;
-    buf_add(out, bytes, len);
-    buf_str(out);
-    gsasl_free(bytes);
-    return 0;
-}
-
-static int encode(const char *bytes, size_t len, struct buf *out)
-{
-    char *base64 = NULL;
-    size_t n = 0;
-    int r = gsasl_base64_to(bytes, len, &base64, &n);
-    if (r == GSASL_OK) {
-        buf_add(out, base64, n);
-        explicit_bzero(base64, n);
-    }
-    gsasl_free(base64);
-    return r == GSASL_OK ? 0 : -EPROTO;
-}
-
 int sasl_step(struct sasl *s, const char *challenge, struct buf *out, struct buf *why)
 {
     struct buf in = {0};
     char *answer = NULL;
     size_t len = 0;
-    int r = GSASL_OK, err = decode(challenge, &in);
+    int r = GSASL_OK, err = sasl_decode(challenge, &in);
     if (!err && s->scram)
         err = check_challenge(s, (struct str){in.data, in.len}, why);
     if (!err) {
+        /* Not gsasl_step64(): some mechanisms take what they get for a string, and what that one
+         * decodes has no NUL. */
         r = gsasl_step(s->session, buf_str(&in), in.len, &answer, &len);
         err = r == GSASL_OK || r == GSASL_NEEDS_MORE ? 0 : -EPROTO;
     }
     if (!err)
-        err = encode(answer ? answer : "", len, out);
+        err = sasl_encode(answer ? answer : "", len, out);
     if (answer)
         explicit_bzero(answer, len);
     gsasl_free(answer);

@@ -1,11 +1,11 @@
 #include "imap/secrets.h"
 
 #include <ctype.h>
-#include <gsasl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "imap/mem.h"
+#include "imap/sasl.h"
 
 enum { SHORT = 4 }; /* bytes from which on a secret is looked for inside of words, too */
 
@@ -26,16 +26,13 @@ void secrets_add(struct secrets *s, const char *data, size_t len)
 /* Without the padding, which says nothing and may be left out. */
 static void add_base64(struct secrets *s, const struct buf *text)
 {
-    char *out = NULL;
-    size_t len = 0;
-    if (!text->len || gsasl_base64_to(text->data, text->len, &out, &len) != GSASL_OK)
-        return;
-    size_t whole = len;
-    while (len && out[len - 1] == '=')
-        len--;
-    secrets_add(s, out, len);
-    explicit_bzero(out, whole);
-    gsasl_free(out);
+    struct buf out = {0};
+    if (sasl_encode(text->data, text->len, &out) == 0) {
+        while (out.len && out.data[out.len - 1] == '=')
+            out.len--;
+        secrets_add(s, out.data, out.len);
+    }
+    buf_wipe_free(&out);
 }
 
 void secrets_add_password(struct secrets *s, const char *user, const char *password)
