@@ -231,6 +231,8 @@ static void take_work(struct conn *c)
         bool write = class->write || op->mark_seen;
         if (write && pool_config(c->pool)->read_only)
             conn_finish(c, op, -EROFS);
+        else if (pool_refuses(c->pool, op))
+            conn_finish(c, op, -EBUSY);
         else if (op->stream && c->index == 0)
             conn_finish(c, op, -ECANCELED); /* there is no other: this one is not to be blocked */
         else if (class->write && box_fits(c, op, write) && c->box.read_only)
@@ -285,7 +287,7 @@ static void note_refusal(const struct cmd *cmd, const struct response *r)
                  op->mailbox ? ": " : "", cmd->name, STR_ARG(r->text));
 }
 
-static int on_tagged(struct conn *c, const struct response *r)
+static int on_tagged(struct conn *c, struct response *r)
 {
     struct arg number = {.type = ARG_ATOM};
     uint64_t tag = 0;
@@ -307,14 +309,18 @@ static int on_tagged(struct conn *c, const struct response *r)
         c->enable_tag = 0;
         pool_answers(c->pool, EXTRA_ENABLE);
     }
+    struct op *op = cmd->op;
+    int step = cmd->step;
+    int64_t wait = 0;
+    untagged_code(c, op, r);
+    bool throttled = outcome_throttled(r, cmd->name, &wait);
     if (tag == c->notify_tag)
         notify_answered(c, r);
     if (tag == c->idle_tag)
-        idle_answered(c, r->cond == COND_OK);
-    struct op *op = cmd->op;
-    int step = cmd->step;
-    untagged_code(c, op, r);
-    if (r->cond != COND_OK && op)
+        idle_answered(c, r->cond == COND_OK || throttled);
+    if (throttled)
+        pool_throttled(c->pool, wait, r->text);
+    else if (r->cond != COND_OK && op && !(op->pause && outcome_errno(r) == -EBUSY))
         note_refusal(cmd, r);
     remove_cmd(c, cmd);
     if (op && step == STEP_SELECT)

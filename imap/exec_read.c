@@ -28,7 +28,7 @@ static void list_start(struct conn *c, struct op *op)
 static void list_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     /* Proton and strato advertise what they do not understand. */
-    if (step == LIST_EXTENDED && r->cond != COND_OK)
+    if (step == LIST_EXTENDED && r->cond != COND_OK && outcome_errno(r) != -EBUSY)
         list_send(c, op, LIST_PLAIN);
     else
         conn_finish(c, op, outcome_errno(r));

@@ -74,6 +74,9 @@
  * so that it can be refused before it travels (RFC 7888 section 4). */
 #define LIMIT_LITERAL_PLUS (100u * 1024)
 
+/* How long, in ms, a call waits because the server asks for it; for more it is refused at once. */
+#define LIMIT_THROTTLE 60000
+
 /* Commands in flight on one connection. */
 #define LIMIT_PIPELINE 12
 

@@ -123,6 +123,7 @@ struct op {
     int64_t submitted; /* clock_ms(); or when the connection that was lost under it last moved */
     int64_t due;       /* clock_ms(): not before; 0: at once */
     int64_t pause;     /* ms: the last one, after the server was unwilling */
+    int64_t held;      /* ms waited because the server asked for so much */
     bool resumed;      /* begun before: by a connection that was lost, or an unwilling server */
     int64_t lost_at;   /* clock_ms(): when a connection was last lost under it; 0: never */
     unsigned attempts; /* connections lost under it */

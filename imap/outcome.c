@@ -1,6 +1,7 @@
 #include "imap/outcome.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Sorted by nothing but the enum; `err` is what the code means for a command answered NO. */
 static const struct {
@@ -71,4 +72,43 @@ int outcome_errno(const struct response *r)
         if (r->cond == COND_NO && !r->code.n && str_starts(r->text, texts[i].text))
             return -texts[i].err;
     return -EIO;
+}
+
+/* Of what only asks, OVERQUOTA is about how much is asked for (Gmail), not about room for mail. */
+static bool only_asks(const char *command)
+{
+    static const char *const names[] = {
+        "UID FETCH", "UID SEARCH", "FETCH", "SEARCH", "SELECT", "EXAMINE",     "STATUS",
+        "LIST",      "NOOP",       "IDLE",  "ENABLE", "NOTIFY", "GETQUOTAROOT"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(command, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* "Request is throttled. Suggested Backoff Time: 299961 milliseconds" (Office 365) */
+static int64_t suggested_backoff(struct str text)
+{
+    static const char label[] = "Suggested Backoff Time: ";
+    const char *at = text.n ? memmem(text.p, text.n, label, sizeof label - 1) : NULL;
+    int64_t ms = 0;
+    if (!at)
+        return 0;
+    for (at += sizeof label - 1; at < text.p + text.n && *at >= '0' && *at <= '9'; at++)
+        ms = ms < INT32_MAX ? ms * 10 + (*at - '0') : ms;
+    return ms;
+}
+
+bool outcome_throttled(struct response *r, const char *command, int64_t *wait)
+{
+    static const char throttled[] = "THROTTLED";
+    if (r->cond != COND_NO && r->cond != COND_BAD)
+        return false;
+    enum resp_code code = code_from_name(r->code);
+    *wait = suggested_backoff(r->text);
+    if (!*wait && code != CODE_THROTTLED && !(code == CODE_OVERQUOTA && only_asks(command)))
+        return false;
+    r->cond = COND_NO;
+    r->code = (struct str){throttled, sizeof throttled - 1};
+    return true;
 }

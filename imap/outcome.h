@@ -42,6 +42,11 @@ enum resp_code {
 
 enum resp_code code_from_name(struct str name);
 
+/* Does the tagged answer to `command` ("UID FETCH") ask for a pause, whatever the way in which it
+ * says so? Then it is made the NO [THROTTLED] that it means, and *wait is how long that should be,
+ * in ms; 0: it does not say. */
+bool outcome_throttled(struct response *r, const char *command, int64_t *wait);
+
 /* A tagged answer as an errno value: 0 for OK, else negative (the table of the man page's section
  * ERRORS). */
 int outcome_errno(const struct response *r);

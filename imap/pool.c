@@ -3,6 +3,7 @@
  * One lock guards the queue and the published state of each connection; it is never held while a
  * callback runs, and callers may hold their own locks while they submit. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -11,6 +12,7 @@
 
 #include "imap/backoff.h"
 #include "imap/clock.h"
+#include "imap/limits.h"
 #include "imap/log.h"
 #include "imap/mem.h"
 #include "imap/pool_state.h"
@@ -65,10 +67,20 @@ static void fail_list(struct op *list, int err)
 
 /* ---- for the cache ---- */
 
+/* The server wants to be left alone; what nobody waits for outlasts any pause. */
+static void hold_back_locked(const struct pool *p, struct op *op)
+{
+    const struct throttle *t = &p->throttle;
+    int64_t now = clock_ms();
+    if ((throttle_waits(t, now) || (op->patient && throttle_left(t, now))) && op->due < t->until)
+        op->due = t->until;
+}
+
 void pool_submit(struct pool *p, struct op *op)
 {
     op->submitted = clock_ms();
     pthread_mutex_lock(&p->lock);
+    hold_back_locked(p, op);
     sched_enqueue_locked(p, op);
     if (p->ended)
         pthread_cond_broadcast(&p->opened);
@@ -313,13 +325,21 @@ struct op *pool_take(struct pool *p, struct conn *c)
  * operation's time allows, with its own way to find out how far it got. */
 static bool postpone_locked(struct pool *p, struct op *op)
 {
-    int64_t now = clock_ms(), end = op->submitted + p->config->timeout;
+    int64_t now = clock_ms(), left = throttle_left(&p->throttle, now);
+    if (left && !p->throttle.pause) { /* that is no silence of the server's */
+        op->held += left;
+        op->submitted += left;
+    }
+    int64_t end = op->submitted + p->config->timeout;
+    if (!op->patient && (throttle_refuses(&p->throttle, now) || op->held > LIMIT_THROTTLE))
+        return false;
     if ((now >= end && !op->patient) || (p->stopping && sched_only_asks(op)))
         return false;
     op->pause = backoff_next(op->pause, BACKOFF_LAST);
     op->due = now + backoff_jitter(op->pause);
     if (op->due > end && !op->patient)
         op->due = end;
+    hold_back_locked(p, op);
     if (op->due > p->last_due)
         p->last_due = op->due;
     op->resumed = true;
@@ -342,6 +362,8 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
     op->carrier = 0;
     if (sched_closes(op))
         c->alone = false;
+    if (!err)
+        throttle_over(&p->throttle, clock_ms());
     bool later = (err == -EBUSY && postpone_locked(p, op)) ||
                  (err == -EINPROGRESS && settle_later_locked(p, op));
     pthread_mutex_unlock(&p->lock);
@@ -381,6 +403,34 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
         return;
     op->err = lost_errno(err);
     op->done(op);
+}
+
+void pool_throttled(struct pool *p, int64_t wait, struct str why)
+{
+    struct op *op;
+    struct throttle *t = &p->throttle;
+    int64_t now = clock_ms();
+    pthread_mutex_lock(&p->lock);
+    bool is_new = throttle_note(t, now, wait, why);
+    DL_FOREACH (p->queue, op)
+        hold_back_locked(p, op);
+    if (t->until > p->last_due)
+        p->last_due = t->until;
+    struct throttle told = *t;
+    pthread_mutex_unlock(&p->lock);
+    int64_t tenths = (throttle_left(&told, now) + 99) / 100;
+    if (is_new)
+        log_warn("the server asks to wait for %" PRId64 ".%" PRId64 " s%s: %s", tenths / 10,
+                 tenths % 10,
+                 throttle_refuses(&told, now) ? ", and until then nothing is asked" : "", told.why);
+}
+
+bool pool_refuses(struct pool *p, const struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    bool refuses = throttle_refuses(&p->throttle, clock_ms()) && !op->patient;
+    pthread_mutex_unlock(&p->lock);
+    return refuses;
 }
 
 enum pool_advice pool_advise(struct pool *p, struct conn *c)

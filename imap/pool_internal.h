@@ -21,6 +21,11 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
  * says. */
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
 
+/* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All that
+ * is queued waits until then. May `op` not be asked, since that is longer than anyone should wait? */
+void pool_throttled(struct pool *p, int64_t wait, struct str why);
+bool pool_refuses(struct pool *p, const struct op *op);
+
 /* What the thread of an unconnected connection should do. */
 enum pool_advice {
     POOL_WAIT,    /* nothing to do: until woken */

@@ -4,6 +4,7 @@
 #define IMAP_POOL_STATE_H
 
 #include "imap/pool_internal.h"
+#include "imap/throttle.h"
 
 struct pool {
     const struct pool_config *config;
@@ -30,6 +31,7 @@ struct pool {
     unsigned brief;       /* connections in a row that were lost soon after the login, */
     int64_t brief_at;     /* the last of them at this time */
     bool trusted; /* nothing failed since a login succeeded: connections may be made side by side */
+    struct throttle throttle;
     int64_t last_due; /* clock_ms(): after it nothing waits for an unwilling server any more */
     unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
     int64_t selected_at;

@@ -230,7 +230,9 @@ void reconnect_status_locked(const struct pool *p, struct buf *out)
         next = at < next ? at : next;
     }
     if (any_locked(p, NULL, true) || !p->down_since) {
-        buf_adds(out, "server: up\n");
+        buf_adds(out, "server: up");
+        throttle_status(&p->throttle, now, out);
+        buf_addc(out, '\n');
         return;
     }
     if (p->denied_until)

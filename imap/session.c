@@ -181,6 +181,7 @@ static int login_errno(const struct reply *r)
     case CODE_ALERT:
     case CODE_SERVERBUG:
     case CODE_THROTTLED:
+    case CODE_OVERQUOTA: /* Gmail: of commands or bytes */
         return -EBUSY;
     default:
         return -EACCES;

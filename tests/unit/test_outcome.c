@@ -107,11 +107,63 @@ static void test_codes(void **state)
     assert_int_equal(code_from_name((struct str){NULL, 0}), CODE_NONE);
 }
 
+/* Ways to say that one should come back later. */
+static void test_throttled(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *line;
+        int64_t wait; /* -1: it is none */
+        int err;
+    } lines[] = {
+        {"UID FETCH", "A1 NO [THROTTLED] x", 0, EBUSY},
+        {"APPEND", "A1 NO [THROTTLED] x", 0, EBUSY},
+        /* Gmail */
+        {"UID FETCH", "A1 NO [OVERQUOTA] Account exceeded command or bandwidth limits.", 0, EBUSY},
+        {"SELECT", "A1 NO [OVERQUOTA] x", 0, EBUSY},
+        {"UID SEARCH", "A1 BAD [OVERQUOTA] x", 0, EBUSY},
+        /* Office 365 */
+        {"UID FETCH", "A1 BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds",
+         299961, EBUSY},
+        {"UID MOVE", "A1 BAD Suggested Backoff Time: 7 milliseconds", 7, EBUSY},
+        {"APPEND", "A1 NO [OVERQUOTA] Suggested Backoff Time: 7 milliseconds", 7, EBUSY},
+        {"NOOP", "A1 NO Suggested Backoff Time: 99999999999999999999 milliseconds", 9999999999,
+         EBUSY},
+        /* Room for mail */
+        {"APPEND", "A1 NO [OVERQUOTA] x", -1, EDQUOT},
+        {"UID COPY", "A1 NO [OVERQUOTA] x", -1, EDQUOT},
+        {"UID MOVE", "A1 NO [OVERQUOTA] x", -1, EDQUOT},
+        {"CREATE", "A1 NO [OVERQUOTA] x", -1, EDQUOT},
+        /* Something else */
+        {"UID FETCH", "A1 NO [INUSE] x", -1, EBUSY}, /* another time, but no pause for all */
+        {"UID FETCH", "A1 BAD Suggested Backoff Time: x", -1, EIO},
+        {"UID FETCH", "A1 BAD Suggested Backoff Time: ", -1, EIO},
+        {"UID FETCH", "A1 NO x", -1, EIO},
+        {"UID FETCH", "A1 OK [THROTTLED] Suggested Backoff Time: 7 milliseconds", -1, 0},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct arena a = {0};
+        struct buf line = {0};
+        struct response r;
+        int64_t wait = 0;
+        buf_addf(&line, "%s\r\n", lines[i].line);
+        assert_int_equal(response_parse(&a, line.data, line.len, &r), 0);
+        bool throttled = outcome_throttled(&r, lines[i].command, &wait);
+        assert_int_equal(throttled, lines[i].wait >= 0);
+        if (throttled)
+            assert_int_equal(wait, lines[i].wait);
+        assert_int_equal(outcome_errno(&r), -lines[i].err);
+        buf_free(&line);
+        arena_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errno),
         cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_throttled),
     };
     return cmocka_run_group_tests_name("outcome", tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include "imap/backoff.h"
+#include "imap/limits.h"
+#include "imap/throttle.h"
 #include "tests/unit/scene.h"
 
 #define FLAG_IT "C UID STORE 5 +FLAGS (\\Seen)"
@@ -95,6 +97,48 @@ static const struct scene commands[] = {
                COPY_IT, "S $T OK [COPYUID 7 5 50] x", QUIT}},
 };
 
+#define READS                                                                                      \
+    {                                                                                              \
+        {                                                                                          \
+            .kind = OP_BODY, .len = 3, .bytes = "abc"                                              \
+        }                                                                                          \
+    }
+#define ASK         "C UID FETCH 5 (UID BODY.PEEK[]<0.3>)"
+#define ANSWER      "S * 1 FETCH (UID 5 BODY[]<0> {3}", "R abc)\r\n", "S $T OK"
+#define BACKOFF(ms) "S $T BAD Request is throttled. Suggested Backoff Time: " #ms " milliseconds"
+
+static const struct scene throttles[] = {
+    {"NO [OVERQUOTA] to what only asks", READS, /* Gmail */
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), ASK, "S $T NO [OVERQUOTA] Account exceeded limits",
+               ASK, "S $T NO [OVERQUOTA] Account exceeded limits", ASK, ANSWER, QUIT}},
+    {"a time is suggested", READS, /* Office 365 */
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), ASK, BACKOFF(300), ASK, BACKOFF(20), ASK, ANSWER,
+               QUIT}},
+    {"longer than the call would wait", READS, .timeout = 500,
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), ASK, BACKOFF(1500), ASK, ANSWER, QUIT}},
+    {"SELECT", READS,
+     .steps = {HELLO(""), "C EXAMINE \"A\"", BACKOFF(20), OPEN("EXAMINE", "A"), ASK, ANSWER, QUIT}},
+    {"a MOVE that is put off is no MOVE that is not understood",
+     MOVE(.new_uid = 50, .expunged = true),
+     .steps = {HELLO("MOVE UIDPLUS"), OPEN("SELECT", "A"), MOVE_IT, BACKOFF(20), MOVE_IT,
+               "S $T OK [COPYUID 7 5 50] x", QUIT}},
+    {"nor a LIST",
+     {{.kind = OP_LIST, .list = "A/ "}},
+     .steps = {HELLO("LIST-EXTENDED SPECIAL-USE"),
+               "C LIST \"\" \"*\" RETURN (SPECIAL-USE CHILDREN)", BACKOFF(20),
+               "C LIST \"\" \"*\" RETURN (SPECIAL-USE CHILDREN)", "S * LIST () \"/\" A", "S $T OK",
+               QUIT}},
+    {"too long: refused at once, and nothing more is asked meanwhile",
+     {{.kind = OP_BODY, .len = 3, .err = EBUSY},
+      {.kind = OP_BODY, .len = 3, .err = EBUSY, .late = true},
+      {.kind = OP_STORE, .text = "+FLAGS (\\Seen)", .err = EBUSY}},
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), ASK, BACKOFF(299961), "GO", QUIT}},
+    {"so often that it is too long",
+     {{.kind = OP_BODY, .len = 3, .err = EBUSY}},
+     .timeout = 400,
+     .steps = {HELLO(""), OPEN("EXAMINE", "A"), ASK, BACKOFF(200), ASK, BACKOFF(59900), QUIT}},
+};
+
 static const struct scene sessions[] = {
     {"BYE in the session, and as a greeting", FLAG,
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, "S * BYE [UNAVAILABLE] x", AGAIN,
@@ -113,6 +157,40 @@ static const struct scene sessions[] = {
      .steps = {HELLO(""), OPEN("SELECT", "A"), FLAG_IT, AGAIN, "S * OK [CAPABILITY IMAP4rev1] hi",
                "C LOGIN \"user\" \"pass\"", "S $T NO [AUTHENTICATIONFAILED] x", "EOF", NULL}},
 };
+
+static struct str words(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
+static void test_throttle(void **state)
+{
+    (void)state;
+    struct throttle t = {0};
+    struct buf status = {0};
+    throttle_status(&t, 1000, &status);
+    assert_string_equal(buf_str(&status), "");
+    assert_true(throttle_note(&t, 1000, 2500, words("slow\r\ndown")));
+    assert_int_equal(throttle_left(&t, 1000), 2500);
+    assert_true(throttle_waits(&t, 1000) && !throttle_refuses(&t, 1000));
+    throttle_status(&t, 1001, &status);
+    assert_string_equal(buf_str(&status), ", but asks to wait for 3 s: slow\\x0d\\x0adown");
+    throttle_over(&t, 2000); /* the answer to what was asked before */
+    assert_int_equal(throttle_left(&t, 2000), 1500);
+    assert_false(throttle_note(&t, 2000, 100, words("x"))); /* nor does that end it */
+    assert_int_equal(throttle_left(&t, 2000), 1500);
+    assert_false(throttle_waits(&t, 3500));
+    assert_false(throttle_note(&t, 3500, 0, words("x"))); /* not new: it was not willing since */
+    int64_t first = throttle_left(&t, 3500);
+    assert_true(first > 0 && first < 2 * BACKOFF_FIRST);
+    assert_false(throttle_note(&t, 3500, 0, words("x"))); /* of several that were sent at once */
+    assert_int_equal(throttle_left(&t, 3500), first);
+    throttle_over(&t, 9000);
+    assert_true(throttle_note(&t, 9000, LIMIT_THROTTLE + 1, words("x")));
+    assert_true(throttle_refuses(&t, 9000) && !throttle_waits(&t, 9000));
+    assert_true(throttle_waits(&t, 9001) && !throttle_refuses(&t, 9001));
+    buf_free(&status);
+}
 
 static void test_pauses(void **state)
 {
@@ -134,12 +212,14 @@ static void test_pauses(void **state)
 }
 
 TEST(commands)
+TEST(throttles)
 TEST(sessions)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pauses),
-                                       cmocka_unit_test(test_commands),
-                                       cmocka_unit_test(test_sessions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pauses), cmocka_unit_test(test_throttle),
+        cmocka_unit_test(test_throttles), cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_sessions)};
     return cmocka_run_group_tests_name("unwilling", tests, NULL, NULL);
 }
