@@ -505,13 +505,17 @@ void sync_due(struct account *a, struct folder *f)
 
 /* ---- questions ---- */
 
+enum { BELIEVED = 5000 }; /* ms that the silence of a server is taken for news of none */
+
 /* Is what is known not older than `since`? That is when a look began; or any time while the server
  * tells of changes as they happen, if there was a look after that connection had selected the
- * mailbox. */
+ * mailbox. A server that may tell of them later is believed for a short time. */
 static bool is_fresh(struct account *a, struct folder *f, int64_t since)
 {
     if (!f->dirty && !f->syncing && f->synced_at >= pool_hears(a->pool, f->wire))
-        f->told_at = clock_ms();
+        f->told_at = pool_tells_at_once(a->pool) || clock_ms() < f->synced_at + BELIEVED
+                         ? clock_ms()
+                         : f->synced_at + BELIEVED;
     return f->loaded && (f->synced_at >= since || f->told_at >= since);
 }
 
@@ -588,8 +592,10 @@ static bool is_believed(struct account *a, struct folder *f, const struct msg *m
         return true;
     if (was_probed(f, m->uid, since))
         return true;
-    return !(f->dirty & (CHANGE_EXPUNGE | CHANGE_FLAGS)) &&
-           was_probed(f, m->uid, pool_hears(a->pool, f->wire));
+    int64_t heard = pool_hears(a->pool, f->wire);
+    if (!pool_tells_at_once(a->pool) && heard < since - BELIEVED)
+        heard = since - BELIEVED;
+    return !(f->dirty & (CHANGE_EXPUNGE | CHANGE_FLAGS)) && was_probed(f, m->uid, heard);
 }
 
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,

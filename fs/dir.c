@@ -27,14 +27,18 @@ static void opendir_step(struct request *r)
         return;
     }
     int err = n.kind == NODE_FOLDER ? r->err : -ENOTDIR;
-    /* Both questions are asked at once. A folder that was never loaded is not waited for: its
+    /* Both questions are asked at once, or neither: as long as the messages are known the folders
+     * are believed, too, for some seconds. A folder that was never loaded is not waited for: its
      * entries appear as they come. */
     if (!err && r->phase == 0) {
+        struct folder_info info;
         r->phase = 1;
-        account_sync(a, n.id, r->began - STALE_MESSAGES, NULL);
+        bool known = account_sync(a, n.id, r->began - STALE_MESSAGES, NULL) == 0;
+        r->which = known && account_folder(a, n.id, &info) == 0 && info.selectable;
     }
     if (!err && r->phase == 1) {
-        err = account_refresh_tree(a, r->began - STALE_FOLDERS, &r->w);
+        int64_t age = r->which ? STALE_BELOW : STALE_FOLDERS;
+        err = account_refresh_tree(a, r->began - age, &r->w);
         if (!err)
             r->phase = 2;
     }

@@ -13,6 +13,8 @@ void conn_forget_box(struct conn *c)
 {
     free(c->box.name);
     c->box = (struct box){0};
+    c->known_at = 0;
+    c->judged = false;
     pool_selected(c->pool, c, NULL, 0, false);
 }
 
@@ -146,6 +148,7 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
     if (c->box.resync)
         pool_answers(c->pool, EXTRA_RESYNC);
     c->box.ready = c->box.fresh = c->box.just_selected = true;
+    idle_known(c);
     /* Without [CLOSED] nothing that was told is believed to be about this mailbox; and a server
      * that has not enabled it may take the question and tell nothing. */
     c->box.state.resynced =

@@ -214,6 +214,8 @@ void conn_finish(struct conn *c, struct op *op, int err)
 void conn_start(struct conn *c, struct op *op)
 {
     op->sent = true;
+    if (op_class(op)->write)
+        pool_own_change(c->pool, c, op);
     op_class(op)->start(c, op);
     c->box.just_selected = false;
 }

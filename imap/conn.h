@@ -137,14 +137,18 @@ struct conn {
     bool qresync;        /* QRESYNC (RFC 7162) is */
     bool no_resync;      /* a SELECT that asked what had changed was refused */
     enum idle_state idle;
-    unsigned idle_tag;     /* of the IDLE in flight; 0: none */
-    bool no_idle;          /* this server refuses it */
-    int64_t quiet_since;   /* clock_ms() when the last command was answered */
-    int64_t watched_for;   /* the quiet_since that IDLE was thought of for */
-    int64_t doubt_next;    /* clock_ms(): box.doubt is not set before */
-    char personal[256];    /* the personal namespace's prefix */
-    bool only_personal;    /* there are no other namespaces */
-    int64_t slept;         /* clock_slept_ms() when the connection was last trusted */
+    unsigned idle_tag;   /* of the IDLE in flight; 0: none */
+    bool no_idle;        /* this server refuses it */
+    int64_t idle_since;  /* clock_ms(): when the IDLE was accepted that is, or was last, in force */
+    int64_t known_at;    /* clock_ms(): nothing was untold of the mailbox; 0: never */
+    bool judged;         /* a look is under way that shows whether IDLE had told all, */
+    bool missed_some;    /* and it had not */
+    int64_t quiet_since; /* clock_ms() when the last command was answered */
+    int64_t watched_for; /* the quiet_since that IDLE was thought of for */
+    int64_t doubt_next;  /* clock_ms(): box.doubt is not set before */
+    char personal[256];  /* the personal namespace's prefix */
+    bool only_personal;  /* there are no other namespaces */
+    int64_t slept;       /* clock_slept_ms() when the connection was last trusted */
     int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
 
     /* Under the pool's lock: what the others need to know of this one. */
@@ -168,6 +172,7 @@ struct conn {
     int64_t up_since;
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */
+    int64_t own_at;      /* when another one last sent a change of it, while it was watched; or 0 */
     int64_t retry_at;    /* no new attempt before */
     int64_t backoff;     /* ms, without jitter; 0: no reason to wait */
     char cipher[80];
@@ -270,6 +275,15 @@ void idle_lost(struct conn *c);
 /* The deadline that idle_deadline() tells (clock_ms()) was reached while nothing was awaited:
  * begins IDLE where that is wanted, or keeps the session alive. */
 void idle_quiet(struct conn *c);
+
+/* The server says of the mailbox what was not known. */
+void idle_news(struct conn *c);
+
+/* Around a look: it begins, now that IDLE may still be on; it has told all, and shows whether IDLE
+ * had. idle_known() also behind a SELECT. */
+void idle_judge(struct conn *c);
+void idle_known(struct conn *c);
+
 int64_t idle_deadline(const struct conn *c);
 
 /* ---- box.c: the selected mailbox ---- */

@@ -69,6 +69,7 @@ static void check_start(struct conn *c, struct op *op)
     }
     op->state = (struct mailbox_state){.exists = UINT32_MAX};
     op->phase = PHASE_BEGIN;
+    idle_judge(c);
     op->count = c->box.state.exists;
     if (op->thorough || (op->changed && !c->qresync))
         status_send(c, op);
@@ -83,6 +84,8 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
             c->box.doubt = true;
         return;
     }
+    if (r->cond == COND_OK)
+        idle_known(c);
     if (c->box.ready && box_contradicted(c, &op->state, (uint32_t)op->count)) {
         c->box.doubt = true;
         op->phase = PHASE_DOUBTED;

@@ -42,6 +42,7 @@ bool idle_accepted(struct conn *c)
     if (c->idle != IDLE_ASKED)
         return false;
     idle_become(c, IDLE_ON);
+    c->idle_since = clock_ms();
     pool_idle_works(c->pool);
     return true;
 }
@@ -50,6 +51,45 @@ void idle_answered(struct conn *c, bool ok)
 {
     c->no_idle |= !ok;
     idle_become(c, IDLE_OFF);
+}
+
+/* ---- how soon it is told ---- */
+
+enum {
+    SETTLED = 500, /* ms of IDLE: with its beginning may come what had happened before */
+    BURST = 200,   /* ms in which changes are told together */
+    FAIR = 2000,   /* ms that a server has had time to tell */
+};
+
+void idle_news(struct conn *c)
+{
+    int64_t now = clock_ms();
+    if (c->idle == IDLE_ON) {
+        if (now - c->idle_since >= SETTLED && now - c->known_at >= BURST)
+            pool_idle_told(c->pool, c, c->known_at);
+        c->known_at = now;
+        return;
+    }
+    /* Only what nobody but the server can have caused. */
+    bool looks = c->judged;
+    for (const struct cmd *cmd = c->cmds; cmd && looks; cmd = cmd->next)
+        looks = !cmd->op || cmd->op->kind == OP_CHECK;
+    c->missed_some |= looks;
+}
+
+void idle_judge(struct conn *c)
+{
+    int64_t now = clock_ms();
+    c->judged = c->idle == IDLE_ON && now - c->idle_since >= FAIR && now - c->known_at >= FAIR;
+    c->missed_some = false;
+}
+
+void idle_known(struct conn *c)
+{
+    if (c->judged && c->missed_some)
+        pool_idle_missed(c->pool);
+    c->judged = false;
+    c->known_at = clock_ms();
 }
 
 void idle_lost(struct conn *c)

@@ -653,6 +653,7 @@ void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t
     c->box_validity = uidvalidity;
     c->box_write = write;
     c->release = c->outdated = false;
+    c->own_at = 0;
     if (mailbox) {
         outdate_others_locked(p, c);
         int64_t now = c->selected_at = clock_ms();
@@ -797,6 +798,42 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
     }
     pthread_mutex_unlock(&p->lock);
     return since;
+}
+
+void pool_idle_told(struct pool *p, const struct conn *c, int64_t since)
+{
+    pthread_mutex_lock(&p->lock);
+    prompt_told(&p->prompt, c->own_at > since ? c->own_at : since, clock_ms());
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pool_idle_missed(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    prompt_missed(&p->prompt, clock_ms());
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pool_own_change(struct pool *p, const struct conn *self, const struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t now = p->prompt.own_at = clock_ms();
+    for (unsigned i = 0; i < p->nconns; i++) {
+        struct conn *c = &p->conns[i];
+        if (c != self && c->watching && c->box_name &&
+            ((op->dest && strcmp(c->box_name, op->dest) == 0) ||
+             (op->mailbox && strcmp(c->box_name, op->mailbox) == 0)))
+            c->own_at = now;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool pool_tells_at_once(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool proven = prompt_proven(&p->prompt);
+    pthread_mutex_unlock(&p->lock);
+    return proven;
 }
 
 bool pool_tells_all(struct pool *p)

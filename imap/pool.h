@@ -83,6 +83,9 @@ void pool_resume(struct pool *p, struct op *op);
  * as they happen (IDLE); INT64_MAX: there is none at this moment. */
 int64_t pool_hears(struct pool *p, const char *mailbox);
 
+/* Has the server shown that what pool_hears() is about is told at once? */
+bool pool_tells_at_once(struct pool *p);
+
 /* Is a connection told of changes in every mailbox at this moment (NOTIFY)? */
 bool pool_tells_all(struct pool *p);
 

@@ -48,8 +48,8 @@ int64_t pool_connect_deadline(struct pool *p);
  * no other connection can take it. */
 void pool_connected(struct pool *p, struct conn *c, int err, const char *why);
 
-/* Publishes that the connection ended with `err`. `why` is borrowed, and empty where it is not to be
- * told. */
+/* Publishes that the connection ended with `err`. `why` is borrowed, and empty where it is not to
+ * be told. */
 void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why);
 
 /* Is the pool closing, with nothing left for this connection that must be finished? */
@@ -77,6 +77,14 @@ void pool_note_uids(struct pool *p, enum pool_uids uids);
 bool pool_may_idle(const struct pool *p);
 void pool_idle_works(struct pool *p);
 void pool_idle_fails(struct pool *p);
+
+/* IDLE has told this connection of a change that had not happened yet at `since` (clock_ms(); 0:
+ * not known); or it had not, and a question brought it out (prompt.h). */
+void pool_idle_told(struct pool *p, const struct conn *c, int64_t since);
+void pool_idle_missed(struct pool *p);
+
+/* A connection is about to change something in the mailboxes of `op`. */
+void pool_own_change(struct pool *p, const struct conn *self, const struct op *op);
 
 /* Publishes the selected mailbox (NULL: none). Connections that have it selected under another
  * UIDVALIDITY hear that theirs is old. */

@@ -4,6 +4,7 @@
 #define IMAP_POOL_STATE_H
 
 #include "imap/pool_internal.h"
+#include "imap/prompt.h"
 #include "imap/throttle.h"
 
 struct pool {
@@ -46,6 +47,7 @@ struct pool {
     atomic_int uids;              /* enum pool_uids */
     atomic_bool idle_works;       /* an IDLE was accepted */
     atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
+    struct prompt prompt;
 };
 
 /* ---- sched.c ---- */

@@ -29,6 +29,7 @@ void pool_status(struct pool *p, struct buf *out)
         connects += c->connects;
         wakeups += c->wakeups;
     }
+    buf_addf(out, "changes told at once: %s\n", prompt_proven(&p->prompt) ? "yes" : "not known");
     buf_addf(out, "capabilities: %s\n", p->conns[0].caps_published);
     pthread_mutex_unlock(&p->lock);
     buf_addf(out,

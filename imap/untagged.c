@@ -171,6 +171,8 @@ static int on_exists(struct conn *c, const struct response *r)
         return 0;
     uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
     bool more = n > c->box.state.exists;
+    if (n != c->box.state.exists && c->box.ready)
+        idle_news(c);
     c->box.state.exists = n;
     if (!c->box.ready)
         endless_opens(c, n);
@@ -221,6 +223,7 @@ static int on_expunge(struct conn *c, const struct response *r)
     if (c->box.state.exists > 0)
         c->box.state.exists--;
     c->box.changes++;
+    idle_news(c);
     if (own_expunge(c, r->number))
         return 0;
     pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
@@ -307,6 +310,8 @@ static int on_fetch(struct conn *c, const struct response *r)
         arrival_row(looking, &row);
     if (!about_box(c))
         return 0;
+    if (row.has & FETCH_FLAGS && c->box.ready)
+        idle_news(c);
     if (!row.uid) {
         if (row.has & FETCH_FLAGS)
             pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
@@ -430,6 +435,8 @@ static int on_vanished(struct conn *c, const struct response *r)
         }
     }
     c->box.changes += !earlier;
+    if (!earlier)
+        idle_news(c);
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);
     uidset_free(&set);
     if (n && c->box.state.exists == 0 && !own)

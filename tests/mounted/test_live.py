@@ -503,6 +503,100 @@ def test_a_name_in_a_listed_folder_that_nobody_tells_of(mini, mount_mini):
 # ---- .imapfs/events ------------------------------------------------------------------------------
 
 
+def telling(mini, every):
+    """The server tells who idles of changes every so many seconds only; None: never."""
+    def idle(session, _command):
+        session.send(b'+ idling\r\n')
+        began = time.monotonic()
+        while not session.peer.readable(0.02):
+            if every is not None and time.monotonic() - began >= every:
+                with mini.lock:
+                    session.sync()
+                began = time.monotonic()
+        session.peer.recv_line()
+        session.reply('IDLE completed')
+        return True
+
+    mini.on['IDLE'] = idle
+
+
+class EachSecond:
+    """Lists a folder each second, and counts what is asked for that."""
+
+    def __init__(self, mini, mail):
+        self.mini, self.mail = mini, mail
+        self.began, self.count = time.monotonic(), len(mini.commands)
+
+    def names(self):
+        time.sleep(1)
+        return self.mail.names()
+
+    def commands(self):
+        """How often each was sent, and how often every five seconds is."""
+        names = [command.name for command in self.mini.commands[self.count:]]
+        most = (time.monotonic() - self.began) / 4 + 2
+        return {name: names.count(name) for name in set(names)}, most
+
+
+@pytest.mark.parametrize('every', [None, 60], ids=['never', 'once a minute'])
+def test_idle_that_tells_late(mini, mount_mini, every):
+    """Who lists the folder each second sees new mail within seconds, and asks no more than that."""
+    telling(mini, every)
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    shows(lambda: idles(mail))
+    look = EachSecond(mini, mail)
+    for uid in (4, 5):
+        with mini.lock:
+            mini.box('INBOX').add(message(uid).data)
+        assert wait_until(lambda: f'{uid}.eml' in look.names(), SOON), look.commands()
+    with mini.lock:
+        del mini.box('INBOX').mails[0]
+    assert wait_until(lambda: '1.eml' not in look.names(), SOON), look.commands()
+    counts, most = look.commands()
+    assert counts['NOOP'] <= 3 * most and counts.get('LIST', 0) <= most, (counts, most)
+    assert 'changes told at once: not known' in status_text(mail)
+
+
+@pytest.mark.parametrize('every', [None, 60], ids=['never', 'once a minute'])
+def test_idle_that_tells_late_is_polled(mini, mount_mini, every):
+    """Nobody looks: it shows by itself all the same."""
+    telling(mini, every)
+    mail = mount_mini(mini, 'names=uid', 'poll=2')
+    path = mail / 'INBOX/1.eml'
+    assert mail.names() == ['1.eml', '2.eml', '3.eml'] and os.path.exists(path)
+    shows(lambda: idles(mail))
+    with mini.lock:
+        mini.box('INBOX').add(message(4).data)
+        del mini.box('INBOX').mails[0]
+    shows(lambda: told(mail) and not os.path.exists(path), lambda: events(mail))
+    shows(lambda: sorted(told(mail)) == [1, 4], lambda: events(mail))
+
+
+def test_idle_that_tells_at_once(mini, mount_mini):
+    """It is believed once it has shown that: then nothing is asked, and there is one LIST now and then."""
+    telling(mini, 0)
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert len(mail.names()) == 3
+    shows(lambda: idles(mail))
+
+    def proven():
+        with mini.lock:
+            mini.box('INBOX').add(message(7).data)
+        wanted = f'{mini.box("INBOX").mails[-1].uid}.eml'
+        time.sleep(1)
+        assert wait_until(lambda: wanted in mail.names(), SOON)
+        return 'changes told at once: yes' in status_text(mail)
+
+    assert wait_until(proven, 2 * SOON)
+    shows(lambda: idles(mail))
+    look = EachSecond(mini, mail)
+    for _ in range(12):
+        look.names()
+    counts, most = look.commands()
+    assert 'NOOP' not in counts and counts.get('LIST', 0) <= most, (counts, most)
+
+
 def test_names_in_many_folders(mini, mount_mini):
     """In whichever folder: what is gone is not found for long, though nobody tells of it."""
     mini.without('IDLE')
@@ -919,8 +1013,8 @@ def test_idle_without_an_answer(mini, mount_mini):
     assert mail.names() == ['1.eml', '2.eml', '3.eml']
     shows(lambda: 'IDLE' in mini.names() and 'connection 1: up' in status_text(mail))
     os.setxattr(mail / 'INBOX/1.eml', 'user.imap.flags', b'+\\Flagged')
-    assert 'does not answer' not in mail.log()
-    shows(lambda: 'does not answer' in mail.log())
+    assert 'does not answer IDLE' not in mail.log()
+    shows(lambda: 'does not answer IDLE' in mail.log())
     mini.box('INBOX').add(message(4).data)
     shows(lambda: told(mail, event='new') == [4])
     asked = mini.names().count('IDLE')
@@ -929,7 +1023,7 @@ def test_idle_without_an_answer(mini, mount_mini):
         looks = mini.names().count('NOOP')
         shows(lambda: mini.names().count('NOOP') > looks)
     assert mini.names().count('IDLE') == asked <= 2
-    assert mail.log().count('does not answer') == 1
+    assert mail.log().count('does not answer IDLE') == 1
     assert 'told of changes' not in status_text(mail)
 
 

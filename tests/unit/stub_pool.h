@@ -26,6 +26,7 @@ struct pool {
     struct op *queue; /* under lock; the oldest first, by `next` */
     int64_t hears;    /* what pool_hears() says, of any mailbox; atomic by the lock */
     bool tells_all;   /* what pool_tells_all() says; likewise */
+    bool late;        /* what pool_tells_at_once() denies; likewise */
     const struct pool_events *events;
     void *ctx;
 };
@@ -41,7 +42,7 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
     stub_pool.events = events;
     stub_pool.ctx = ctx;
     stub_pool.hears = INT64_MAX;
-    stub_pool.tells_all = false;
+    stub_pool.tells_all = stub_pool.late = false;
     return &stub_pool;
 }
 
@@ -127,6 +128,14 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
     int64_t since = p->hears;
     pthread_mutex_unlock(&p->lock);
     return since;
+}
+
+bool pool_tells_at_once(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool late = p->late;
+    pthread_mutex_unlock(&p->lock);
+    return !late;
 }
 
 bool pool_tells_all(struct pool *p)
@@ -258,6 +267,13 @@ static inline void stub_hears(int64_t since)
 {
     pthread_mutex_lock(&stub_pool.lock);
     stub_pool.hears = since;
+    pthread_mutex_unlock(&stub_pool.lock);
+}
+
+static inline void stub_tells_late(bool late)
+{
+    pthread_mutex_lock(&stub_pool.lock);
+    stub_pool.late = late;
     pthread_mutex_unlock(&stub_pool.lock);
 }
 
