@@ -15,6 +15,7 @@ struct requests;
 struct events;
 struct status;
 struct store;
+struct wishes;
 
 struct fs {
     const struct options *opt;
@@ -25,6 +26,7 @@ struct fs {
     struct events *events;
     bool no_open; /* the kernel does without open and release */
     struct requests *requests;
+    struct wishes *wishes;
     time_t mounted_at;
     uid_t uid;
     gid_t gid;

@@ -5,6 +5,7 @@
 
 #include "fs/name.h"
 #include "fs/status.h"
+#include "fs/wish.h"
 #include "imap/mem.h"
 
 /* Is `name` what the message is called, or its UID alone? */
@@ -123,7 +124,10 @@ void lookup_entry(struct fs *fs, const struct found *found, struct fuse_entry_pa
 static void lookup_step(struct request *r)
 {
     struct found found;
-    int err = r->err ? r->err : lookup_name(r, r->ino, r->name, &found);
+    enum wish_name wish = wish_name(r->fs->wishes, r->tid, r->ino, r->name);
+    int err = r->err;
+    if (!err)
+        err = wish == WISH_TARGET ? -ENOENT : lookup_name(r, r->ino, r->name, &found);
     if (err == -EINPROGRESS)
         return;
     if (err) {
@@ -137,6 +141,8 @@ static void lookup_step(struct request *r)
     if (found.kind == NODE_MESSAGE &&
         !account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES))
         e.entry_timeout = TIMEOUT_OTHER; /* nobody will say that it is gone */
+    if (wish == WISH_SOURCE)
+        e.entry_timeout = 0;
     request_entry(r, &e);
 }
 

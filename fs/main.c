@@ -23,6 +23,7 @@
 #include "fs/secret.h"
 #include "fs/status.h"
 #include "fs/store.h"
+#include "fs/wish.h"
 #include "imap/log.h"
 #include "imap/mem.h"
 #include "imap/stream.h"
@@ -445,6 +446,7 @@ static int mount_account(struct options *o, struct fuse_args *args)
                     .status = status_new(),
                     .events = events_new(),
                     .requests = requests_new(),
+                    .wishes = wishes_new(),
                     .mounted_at = time(NULL),
                     .uid = o->uid >= 0 ? (uid_t)o->uid : getuid(),
                     .gid = o->gid >= 0 ? (gid_t)o->gid : getgid()};
@@ -458,6 +460,7 @@ static int mount_account(struct options *o, struct fuse_args *args)
     status_free(fs.status);
     events_free(fs.events);
     requests_free(fs.requests);
+    wishes_free(fs.wishes);
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include "fs/lookup.h"
 #include "fs/notify.h"
 #include "fs/request.h"
+#include "fs/wish.h"
 #include "imap/mem.h"
 
 /* Every call here first finds what its names stand for, then asks for the change, then answers with
@@ -148,11 +149,17 @@ static int find_source(struct request *r)
  * another folder is a wish, and never means "replace what is called so". If it is another's own
  * name, it stays that one's, and the message goes by its own new name alone. If it was given to
  * another one before, it is the newcomer's from now on, and the other keeps its own name. */
-static void wish_name(struct request *r, const struct found *other)
+static int grant_wish(struct request *r, const struct found *other)
 {
+    const struct wish wish = {r->tid, r->ino, r->ino2, r->name, r->name2};
+    if (!r->again && r->tid) {
+        wish_put(r->fs->wishes, &wish);
+        return -ESTALE;
+    }
     r->taken = !other->given;
     r->ino3 = ino_message(other->msg.gen, other->msg.uid);
     r->phase = PHASE_MAKE;
+    return 0;
 }
 
 static int check_target(struct request *r)
@@ -177,8 +184,7 @@ static int check_target(struct request *r)
     }
     if (r->id || found.kind != NODE_MESSAGE || r->ino == r->ino2 || r->which & RENAME_NOREPLACE)
         return -EEXIST; /* mail is never overwritten, and a folder may hold some */
-    wish_name(r, &found);
-    return 0;
+    return grant_wish(r, &found);
 }
 
 /* A level above other folders looks like any folder, and becomes one when a message is put there.
@@ -210,8 +216,8 @@ static int ask_rename(struct request *r)
     return account_move(a, r->msg.gen, r->msg.uid, target.id, name, &r->w);
 }
 
-/* With the answer the kernel takes the message for what is called so, and the one that was for
- * gone. It hears better as soon as it lets go of the directory, for which it is told before the
+/* A caller who could not be made to try twice: for the kernel the one message has replaced the
+ * other. It hears better as soon as it lets go of the directory, for which it is told before the
  * answer. */
 static void correct_kernel(struct request *r)
 {
@@ -230,7 +236,7 @@ static void rename_step(struct request *r)
         err = make_mailbox(r);
     if (!err && r->phase == PHASE_ASK)
         err = ask_rename(r);
-    if (!err && r->ino3)
+    if (!err && r->ino3 && !r->again)
         correct_kernel(r);
     finish(r, err);
 }
@@ -250,6 +256,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     r->ino2 = newparent;
     r->name2 = mem_strdup(newname);
     r->which = flags;
+    r->again = wish_take(r->fs->wishes, &(struct wish){r->tid, parent, newparent, name, newname});
     request_run(r);
 }
 

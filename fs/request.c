@@ -102,7 +102,7 @@ static void interrupted_locked(struct requests *rs, struct request *r)
         return;
     struct interrupt *i = mem_zalloc(sizeof *i);
     i->r = r;
-    i->tid = fuse_req_ctx(r->req)->pid;
+    i->tid = r->tid;
     i->at = clock_ms();
     r->interrupt = i;
     DL_APPEND(rs->interrupts, i);
@@ -227,6 +227,7 @@ struct request *request_new(fuse_req_t req, void (*step)(struct request *))
     r->w.wake = wake;
     r->req = req;
     r->fs = fuse_req_userdata(req);
+    r->tid = fuse_req_ctx(req)->pid;
     r->step = step;
     r->began = clock_ms();
     return r;

@@ -21,6 +21,7 @@ struct request {
     fuse_req_t req;              /* NULL once answered; under requests.lock, as the next line */
     struct interrupt *interrupt; /* of a caller that got a signal, while he is looked after */
     struct fs *fs;
+    pid_t tid; /* the thread that made the call; 0: not known here */
     void (*step)(struct request *r);
     int err;       /* what the waiter was woken with */
     bool woken;    /* was woken at least once */
@@ -32,6 +33,7 @@ struct request {
     fuse_ino_t ino3; /* what `name2` meant before; 0: nothing */
     char *name, *name2;
     bool taken; /* ... and goes on to mean */
+    bool again; /* the second attempt (wish.h) */
     size_t size;
     off_t off;
     struct fuse_file_info fi;

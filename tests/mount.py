@@ -99,6 +99,14 @@ def run(arguments: Sequence[str], home: Path, deadline: float = MOUNT_DEADLINE,
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+def in_pid_namespace(directory: Path) -> Path:
+    """A program that runs imapfs in a PID namespace of its own, where its callers have no number."""
+    wrapper = directory / 'imapfs'
+    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {BINARY} "$@"\n')
+    wrapper.chmod(0o700)
+    return wrapper
+
+
 class Mount:
     """imapfs in the foreground, with its log in a file."""
 

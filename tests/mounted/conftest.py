@@ -343,11 +343,13 @@ def start_mount(tmp_path: Path, make_server: object, make_proxy: object,
     made: list[tuple[Mount, Optional[int]]] = []
 
     def start(source: str, options: Iterable[str], *, debug: bool = False,
-              path: Optional[Path] = None, expect_status: Optional[int] = 0) -> Mount:
+              path: Optional[Path] = None, expect_status: Optional[int] = 0,
+              binary: Path = mounting.BINARY) -> Mount:
         number = len(made)
         path = path or tmp_path / f'Mail{number}'
         path.mkdir(exist_ok=True)
-        mount = Mount(source, path, tmp_path / f'imapfs{number}.log', options, debug)
+        mount = Mount(source, path, tmp_path / f'imapfs{number}.log', options, debug,
+                      binary=binary)
         made.append((mount, expect_status))
         return mount.start()
 

@@ -4,13 +4,14 @@ import errno
 import os
 import re
 import stat
+import threading
 
 import pytest
 
 import messages
 from messages import message
 from mini import MiniServer
-from mount import SLOW, refused
+from mount import SLOW, in_pid_namespace, refused
 from server import encode_utf7, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -272,11 +273,6 @@ def test_rename_onto_a_message_of_the_same_folder(account, mount):
     assert sorted(account.bodies('INBOX').values()) == [message(1).data, message(2).data]
 
 
-def reads(path, data):
-    """Reading the file gives these bytes, as soon as the kernel has heard what its name means."""
-    return wait_until(lambda: path.read_bytes() == data, 20 * SLOW)
-
-
 # What a person or a program types to move the message with UID 2 where another has UID 2.
 MOVES = {
     'mv': 'mv {source} Other/',
@@ -314,16 +310,60 @@ def test_a_name_never_stands_in_the_way_of_a_move(account, mount, sh, names, com
         [*other.values(), message(2).data, message(3).data][:3 + moved])
     assert len(account.uids('INBOX')) == 3 - moved
     # Every name that is listed means the message with that UID, for the kernel, too.
-    assert wait_until(lambda: os.stat(mail / 'Other/2.eml').st_ino == inode, 20 * SLOW)
+    assert os.stat(mail / 'Other/2.eml').st_ino == inode
     assert os.stat(mail / 'Other/2.eml').st_nlink == 1
     for uid, data in account.bodies('Other').items():
-        assert reads(mail / f'Other/{uid}.eml', data)
-        assert reads(mail.message('Other', uid), data)
+        assert (mail / f'Other/{uid}.eml').read_bytes() == data
+        assert mail.message('Other', uid).read_bytes() == data
     # It stays that message's name, also when that is gone: deleting it twice deletes nothing else.
     os.unlink(mail / 'Other/2.eml')
     with refused(errno.ENOENT):
         os.unlink(mail / 'Other/2.eml')
     assert len(account.uids('Other')) == 2 + moved
+
+
+@pytest.mark.parametrize('threads', [1, 4])
+def test_no_name_means_the_moved_message_for_a_moment(account, mount, threads):
+    """Looked at right after each move, by the same program, in turns and by several at once."""
+    many = 60
+    account.fill('INBOX', messages.messages(many))
+    account.fill('Other', messages.messages(many, first=100))
+    mail = mount('names=uid')
+    inodes = {name: os.stat(mail / 'Other' / name).st_ino for name in mail.names('Other')}
+    wrong, failed = [], []
+
+    def move(uids):
+        try:
+            for uid in uids:
+                target = mail / f'Other/{uid}.eml'
+                os.rename(mail / f'INBOX/{uid}.eml', target)
+                if os.stat(target).st_ino != inodes[target.name]:
+                    wrong.append(uid)
+        except OSError as error:
+            failed.append(error)
+
+    movers = [threading.Thread(target=move, args=(range(1 + n, many + 1, threads),))
+              for n in range(threads)]
+    for mover in movers:
+        mover.start()
+    for mover in movers:
+        mover.join()
+    assert wrong == [] and failed == []
+    assert account.uids('INBOX') == [] and len(account.uids('Other')) == 2 * many
+    assert [account.body('Other', uid) for uid in (1, many)] == [
+        message(100).data, message(99 + many).data]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root may make PID namespaces everywhere')
+def test_a_mover_whom_the_mount_cannot_tell_from_others(account, mount, tmp_path):
+    account.fill('INBOX', messages.messages(2))
+    account.fill('Other', messages.messages(2, first=9))
+    mail = mount('names=uid', binary=in_pid_namespace(tmp_path))
+    for uid in (1, 2):
+        os.rename(mail / f'INBOX/{uid}.eml', mail / f'Other/{uid}.eml')
+        assert wait_until(lambda: (mail / f'Other/{uid}.eml').read_bytes() == message(8 + uid).data,
+                          20 * SLOW)
+    assert account.uids('INBOX') == [] and len(account.uids('Other')) == 4
 
 
 def test_mv_n_moves_nothing_where_the_name_is_taken(account, mount, sh):
@@ -347,7 +387,7 @@ def test_moving_away_and_back(account, mount, sh):
     sh('mv Other/*.eml INBOX', mail.path)
     assert account.uids('Other') == [] and sorted(account.bodies('INBOX').values()) == everything
     for uid, data in account.bodies('INBOX').items():
-        assert reads(mail / f'INBOX/{uid}.eml', data)
+        assert (mail / f'INBOX/{uid}.eml').read_bytes() == data
 
 
 def test_a_name_is_given_anew(account, mount):
@@ -357,7 +397,7 @@ def test_a_name_is_given_anew(account, mount):
     mail = mount('names=uid')
     for uid in (1, 2, 3):
         os.rename(mail / f'INBOX/{uid}.eml', mail / 'Other/kept')
-        assert reads(mail / 'Other/kept', message(uid).data)
+        assert (mail / 'Other/kept').read_bytes() == message(uid).data
     assert mail.names('Other') == ['1.eml', '2.eml', '3.eml']
     assert [(mail / f'Other/{uid}.eml').read_bytes() for uid in (1, 2, 3)] == [
         message(uid).data for uid in (1, 2, 3)]

@@ -781,6 +781,20 @@ class Inotify:
         os.close(self._fd)
 
 
+def test_who_watches_a_file_hears_nothing_of_its_namesake(account, mount):
+    """A message moves to where another one is called so, which goes on to be."""
+    account.fill('INBOX', messages.messages(1))
+    account.fill('Other', messages.messages(1, first=9))
+    mail = mount('names=uid')
+    watch = Inotify(mail.path, 'Other/1.eml')
+    os.rename(mail / 'INBOX/1.eml', mail / 'Other/1.eml')
+    assert (mail / 'Other/1.eml').read_bytes() == message(9).data
+    assert watch.fired() == []
+    os.unlink(mail / 'Other/1.eml')
+    assert wait_until(lambda: 'Other/1.eml DELETE_SELF' in watch.fired(), SOON)
+    watch.close()
+
+
 def test_inotify(live, sh):
     """The kernel tells of what is done through the mount; of what others do, only that a file that is
     watched itself is gone."""

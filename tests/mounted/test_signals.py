@@ -13,7 +13,7 @@ import pytest
 
 from messages import message
 from mini import MiniServer
-from mount import BINARY, SLOW, Mount
+from mount import SLOW, in_pid_namespace
 from server import die_with_parent, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -124,10 +124,10 @@ CAUGHT = [signal.SIGALRM, signal.SIGCHLD, signal.SIGWINCH, signal.SIGURG, signal
           signal.SIGUSR1, signal.SIGTSTP, signal.SIGTERM, signal.SIGHUP, signal.SIGRTMIN + 3]
 
 
-def mounted(mount_mini, call, *options):
+def mounted(mount_mini, call, **kwargs):
     code, held = CALLS[call]
     mini = Held(held)
-    mail = mount_mini(mini, 'names=uid', 'timeout=60', *options)
+    mail = mount_mini(mini, 'names=uid', 'timeout=60', **kwargs)
     if call in ('read', 'getxattr', 'rename'):
         assert mail.names() == ['1.eml', '2.eml', '3.eml'] and mail.names('Other') == []
     return mini, mail, code
@@ -261,36 +261,20 @@ def test_strace_attaches_to_who_waits(mount_mini):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root may make PID namespaces everywhere')
 @pytest.mark.parametrize('sig', [signal.SIGALRM, signal.SIGTERM])
-def test_a_caller_who_cannot_be_looked_at(serve, tmp_path, sig):
-    """The mount lives in a PID namespace of its own, where its callers have no number."""
-    code, held = CALLS['stat']
-    mini = serve(Held(held))
-    wrapper = tmp_path / 'imapfs'
-    wrapper.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {BINARY} "$@"\n')
-    wrapper.chmod(0o700)
-    (tmp_path / 'Mail').mkdir()
-    (tmp_path / 'password').write_text('wonderland\n')
-    mail = Mount(f'imap://alice@{mini.host}:{mini.port}', tmp_path / 'Mail', tmp_path / 'log',
-                 [f'passfile={tmp_path}/password', 'tls=no', 'names=uid', 'timeout=60'],
-                 binary=wrapper)
-    try:
-        mail.start()
-        with Caller(mail, code, [signal.SIGALRM]) as caller:
-            assert waits(mini, mail)
-            caller.process.send_signal(sig)
-            out, status = caller.done()  # the server says nothing
-            assert not mini.release.is_set()
-        assert count(mail, 'calls ended by a signal') == 1
-        if sig == signal.SIGALRM:
-            assert out == f'done [Errno 4] Interrupted system call: \'INBOX/1.eml\' {int(sig)}\n'
-        else:
-            assert out == '' and status == -sig
-        mini.release.set()
-        assert mail.names() == ['1.eml', '2.eml', '3.eml']
-        assert mail.unmount() == 0 and not mail.alarms()
-    finally:
-        mini.release.set()
-        mail.end()
+def test_a_caller_who_cannot_be_looked_at(mount_mini, tmp_path, sig):
+    mini, mail, code = mounted(mount_mini, 'stat', binary=in_pid_namespace(tmp_path))
+    with Caller(mail, code, [signal.SIGALRM]) as caller:
+        assert waits(mini, mail)
+        caller.process.send_signal(sig)
+        out, status = caller.done()  # the server says nothing
+        assert not mini.release.is_set()
+    assert count(mail, 'calls ended by a signal') == 1
+    if sig == signal.SIGALRM:
+        assert out == f'done [Errno 4] Interrupted system call: \'INBOX/1.eml\' {int(sig)}\n'
+    else:
+        assert out == '' and status == -sig
+    mini.release.set()
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
 
 
 def test_nobody_is_looked_at_without_a_signal(mount_mini):
