@@ -389,9 +389,19 @@ static int on_esearch(struct conn *c, const struct response *r)
 
 /* ---- the table ---- */
 
+/* An operation decides at several of its steps by what the server can do, and they must agree: so
+ * nothing about that is learnt while one is under way. */
+static void learn_caps(struct conn *c, const struct arg *args)
+{
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->op)
+            return;
+    caps_read(&c->caps, args);
+}
+
 static int on_capability(struct conn *c, const struct response *r)
 {
-    caps_read(&c->caps, r->args);
+    learn_caps(c, r->args);
     return 0;
 }
 
@@ -517,7 +527,7 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
     if (code == CODE_CLOSED) {
         c->box.closing = false;
     } else if (code == CODE_CAPABILITY) {
-        caps_read(&c->caps, r->code_args);
+        learn_caps(c, r->code_args);
     } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
         c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
         pool_watching(c->pool, c);
