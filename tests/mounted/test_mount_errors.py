@@ -5,6 +5,8 @@ And where going on would tell a secret to the wrong one, nothing secret is sent.
 
 import os
 import re
+import ssl
+import warnings
 from pathlib import Path
 
 import pytest
@@ -198,6 +200,19 @@ def test_bad_certificate(fails, talk, tls, scheme, name, options, host, pattern)
         server = talk(*START, starttls(), expect('NOTHING'), tls=pair)
     fails(pattern, f'{scheme}://alice@{host}:{server.port}', cafile)
     assert not server.errors  # not a line was sent to a stranger
+
+
+def test_tls_below_1_2(fails, serve, server, tls):
+    """RFC 8996: refused, whatever the certificate."""
+    mini = MiniServer(tls=server.authority.issue(), implicit_tls=True)
+    mini.tls_context.set_ciphers('ALL:@SECLEVEL=0')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DeprecationWarning)
+        mini.tls_context.minimum_version = ssl.TLSVersion.TLSv1
+        mini.tls_context.maximum_version = ssl.TLSVersion.TLSv1_1
+    serve(mini)
+    fails('TLS.*(version|protocol)', f'imaps://alice@localhost:{mini.port}', tls[1])
+    assert not mini.commands
 
 
 def test_unknown_authority(fails, server):
