@@ -104,9 +104,10 @@ bool account_promise(struct account *a, uint32_t folder)
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     int64_t now = awake_ms();
-    bool may = f && (f->loaded || f->loading) &&
-               (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now)));
-    if (may)
+    bool just_now = f && f->promised - now > ACCOUNT_PROMISE * 1000 - 1000;
+    bool may = just_now || (f && (f->loaded || f->loading) &&
+                            (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now))));
+    if (may && !just_now)
         f->promised = now + ACCOUNT_PROMISE * 1000;
     account_unlock(a);
     return may;

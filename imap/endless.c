@@ -31,10 +31,10 @@ void endless_news(struct conn *c)
 
 void endless_row(struct conn *c, uint32_t seq)
 {
-    if (seq <= c->endless.row || seq > c->box.state.exists)
-        return;
+    bool other = seq != c->endless.row && seq <= c->box.state.exists;
     c->endless.row = seq;
-    endless_news(c);
+    if (other && c->endless.rows++ < c->box.state.exists)
+        endless_news(c);
 }
 
 void endless_opens(struct conn *c, uint32_t exists)

@@ -14,7 +14,8 @@ struct endless {
     uint64_t lines;  /* untagged responses */
     uint64_t room;   /* so many are put up with */
     uint32_t opens;  /* calls of endless_opens() */
-    uint32_t row;    /* the highest sequence number of a FETCH row */
+    uint32_t row;    /* the sequence number of the last FETCH row */
+    uint32_t rows;   /* such of another message than the one before */
     int64_t news_at; /* clock_ms() of the last thing that was not known */
 };
 
@@ -24,7 +25,7 @@ void endless_begin(struct conn *c);
 /* Something came that nobody knew, or left that had to. */
 void endless_news(struct conn *c);
 
-/* The row of a message came: news if it is one in ascending order. */
+/* The row of a message came: news if it is another one than the last, as often as there are any. */
 void endless_row(struct conn *c, uint32_t seq);
 
 /* The mailbox being opened is said to hold so many messages. */

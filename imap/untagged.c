@@ -106,7 +106,8 @@ static int on_status(struct conn *c, const struct response *r)
 {
     struct op *op = conn_wanting(c, WANT_STATUS), *sender = conn_wanting(c, WANT_WINDOW);
     const struct arg *list = r->args ? r->args->next : NULL;
-    if (c->notified && list && list->type == ARG_LIST) {
+    bool look = op && op->kind == OP_CHECK && r->args && is_mailbox(r->args->s, op->mailbox);
+    if (c->notified && !look && list && list->type == ARG_LIST) {
         struct mailbox_state now = status_items(list->child);
         pool_status_of(c->pool, r->args->s, &now);
     }
