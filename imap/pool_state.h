@@ -99,6 +99,12 @@ struct op *sched_expired_locked(struct pool *p);
 /* When the first of what waits has its time (clock_ms()); INT64_MAX: nothing waits. */
 int64_t sched_next_due_locked(const struct pool *p);
 
+/* ---- pool_watch.c ---- */
+
+/* `c` is about to leave its mailbox: who has it selected, too, and left it to `c` to be told of
+ * changes, may have to do so now. */
+void watch_leave_locked(struct pool *p, const struct conn *c);
+
 /* ---- reconnect.c ---- */
 
 /* Is it connected, or may it try to be now? */
