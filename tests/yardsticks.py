@@ -7,6 +7,7 @@ import gzip
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -42,12 +43,13 @@ def timed(arguments: Sequence[str], out: Path, limit: float, mount: Optional[Mou
     with open(out, 'wb') as stdout:
         start = time.monotonic()
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=stdout,
-                                   stderr=subprocess.PIPE, env={**environment(home), 'LC_ALL': 'C'})
+                                   stderr=subprocess.PIPE, start_new_session=True,
+                                   env={**environment(home), 'LC_ALL': 'C'})
         try:
             _, complaint = process.communicate(timeout=limit)
             seconds = time.monotonic() - start
         except BaseException as error:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # a shell's children, too
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=5)
             if process.poll() is None and mount:
