@@ -79,6 +79,12 @@ bool box_fits(const struct conn *c, const struct op *op, bool write)
     return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
 }
 
+void box_heard(struct conn *c, uint32_t uid)
+{
+    if (uid >= c->box.heard)
+        c->box.heard = uid < UINT32_MAX ? uid + 1 : uid;
+}
+
 void box_doubt(struct conn *c)
 {
     if (!c->box.ready || c->box.doubt)

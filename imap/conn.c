@@ -211,11 +211,26 @@ void conn_finish(struct conn *c, struct op *op, int err)
     pool_done(c->pool, c, op, err);
 }
 
+/* A session may not have heard of a message yet that the caller knows from another one, and some
+ * servers (Courier) tell of what is new only in answer to NOOP; until then they say OK of it and do
+ * nothing, or that it is not there. */
+static void take_notice(struct conn *c, const struct op *op)
+{
+    if (!op_class(op)->select || !op->uid)
+        return;
+    if (!c->box.just_selected && op->uid >= c->box.heard && op->uid >= c->box.state.uidnext) {
+        buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "NOOP");
+        conn_end(c);
+    }
+    box_heard(c, op->uid);
+}
+
 void conn_start(struct conn *c, struct op *op)
 {
     op->sent = true;
     if (op_class(op)->write)
         pool_own_change(c->pool, c, op);
+    take_notice(c, op);
     op_class(op)->start(c, op);
     c->box.just_selected = false;
 }

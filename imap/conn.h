@@ -61,6 +61,7 @@ struct box {
     bool closing;       /* what comes may still be about the mailbox before this one */
     bool doubt;         /* the server has trouble with it: selected anew before more is believed */
     uint64_t changes;   /* counts what the server said of messages that came or went */
+    uint32_t heard;     /* this session has heard of all UIDs below it; and below state.uidnext */
     struct mailbox_state state;
 };
 
@@ -310,6 +311,9 @@ bool box_contradicted(struct conn *c, const struct mailbox_state *said, uint32_t
 
 /* Were the operation's UIDs learnt in another life of the selected mailbox? */
 bool box_other_validity(const struct conn *c, const struct op *op);
+
+/* The session has heard of this UID and of those below it. */
+void box_heard(struct conn *c, uint32_t uid);
 
 /* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
 void conn_deselect(struct conn *c, const char *mailbox, char delim);

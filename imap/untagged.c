@@ -318,6 +318,7 @@ static int on_fetch(struct conn *c, const struct response *r)
             pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
         return 0;
     }
+    box_heard(c, row.uid);
     note_stored(c, &row);
     look_row(c, &row);
     if (noting)
