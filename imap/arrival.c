@@ -37,16 +37,27 @@ void arrival_note_message(struct conn *c, struct op *op)
     }
 }
 
+static void ask_uidnext(struct conn *c, struct op *op, int step)
+{
+    struct buf *b = conn_begin(c, op, step, WANT_WINDOW);
+    buf_adds(b, "STATUS ");
+    conn_mailbox(c, b, arrival_mailbox(op));
+    buf_adds(b, " (UIDNEXT UIDVALIDITY)");
+    conn_end(c);
+}
+
 void arrival_note(struct conn *c, struct op *op)
 {
     arrival_note_message(c, op);
-    if (!op->arrival.uidnext) {
-        struct buf *b = conn_begin(c, op, ARRIVAL_WINDOW, WANT_WINDOW);
-        buf_adds(b, "STATUS ");
-        conn_mailbox(c, b, arrival_mailbox(op));
-        buf_adds(b, " (UIDNEXT UIDVALIDITY)");
-        conn_end(c);
-    }
+    if (!op->arrival.uidnext)
+        ask_uidnext(c, op, ARRIVAL_WINDOW);
+}
+
+void arrival_ask_uid(struct conn *c, struct op *op)
+{
+    op->arrival.uidnext_now = 0;
+    if (op->arrival.uidnext && !op->new_uid)
+        ask_uidnext(c, op, ARRIVAL_UID);
 }
 
 void arrival_message_row(struct op *op, struct fetch_row *row)
@@ -68,11 +79,23 @@ void arrival_status(struct op *op, const struct arg *items)
         if (arg_is(i, "UIDVALIDITY") && !arg_number(i->next, UINT32_MAX, &uidvalidity))
             return;
     }
+    struct arrival *a = &op->arrival;
     /* The first word counts: what came after it may be what is looked for. */
-    if (uidnext && uidvalidity && !op->arrival.uidnext) {
-        op->arrival.uidnext = (uint32_t)uidnext;
-        op->arrival.uidvalidity = (uint32_t)uidvalidity;
+    if (uidnext && uidvalidity && !a->uidnext) {
+        a->uidnext = (uint32_t)uidnext;
+        a->uidvalidity = (uint32_t)uidvalidity;
+    } else if (uidvalidity == a->uidvalidity) {
+        a->uidnext_now = (uint32_t)uidnext;
     }
+}
+
+static void learn_uid(struct op *op)
+{
+    const struct arrival *a = &op->arrival;
+    if (op->new_uid || a->uidnext_now != (uint64_t)a->uidnext + 1)
+        return; /* others came, too: it is one of several */
+    op->new_uid = a->uidnext;
+    op->new_uidvalidity = a->uidvalidity;
 }
 
 /* ---- after ---- */
@@ -158,6 +181,10 @@ enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
                                       const struct response *r)
 {
     int err = outcome_errno(r);
+    if (step == ARRIVAL_UID) {
+        learn_uid(op);
+        return ARRIVAL_OPEN;
+    }
     if (step < ARRIVAL_EXAMINE) {
         op->new_uid = 0; /* a COPYUID or APPENDUID in such an answer is none */
         return ARRIVAL_OPEN;

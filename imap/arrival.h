@@ -10,6 +10,7 @@
 enum arrival_step {
     ARRIVAL_MESSAGE = 64, /* UID FETCH of the message's Message-ID and size */
     ARRIVAL_WINDOW,       /* STATUS of the mailbox it goes to: where new UIDs begin */
+    ARRIVAL_UID,          /* STATUS of it afterwards: where they begin now */
     ARRIVAL_EXAMINE,      /* the mailbox it went to */
     ARRIVAL_ROWS,         /* what is there since */
     ARRIVAL_SEARCH,       /* ... or anywhere in it, where it is not known what is new */
@@ -30,6 +31,11 @@ void arrival_note(struct conn *c, struct op *op);
 
 /* The first half of it: of the message only. */
 void arrival_note_message(struct conn *c, struct op *op);
+
+/* The COPY said OK, but not which UID the copy has (there is no UIDPLUS): asks where new UIDs begin
+ * now. If that is one further than before, the one between is the copy's -> op->new_uid. The answer
+ * has the step ARRIVAL_UID. */
+void arrival_ask_uid(struct conn *c, struct op *op);
 
 /* Opens the mailbox that the message went to, op->dest (of OP_APPEND op->mailbox), and looks; the
  * connection must be the operation's alone. Afterwards conn_select() or conn_leave_box() is due. If

@@ -282,12 +282,15 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
     case STEP_COPY:
         if (r->cond == COND_NO)
             op->phase = PHASE_BEGIN; /* nothing was copied */
-        if (err)
+        if (err) {
             delete_finish(c, op, err);
-        else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE))
+        } else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE)) {
+            if (!caps_has(&c->caps, CAP_UIDPLUS))
+                arrival_ask_uid(c, op);
             move_delete(c, op); /* it was seen, and the COPY of it said OK */
-        else
+        } else {
             copy_unproven(c, op);
+        }
         return;
     default:
         delete_answered(c, op, step, r);

@@ -24,7 +24,8 @@
 #define NOTE_IT "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
 #define WINDOW                                                                                     \
     "C STATUS \"B\" (UIDNEXT UIDVALIDITY)", "S * STATUS B (UIDNEXT 50 UIDVALIDITY 7)", "S $T OK"
-#define UNNOTED NOTE_IT, "S $T OK", WINDOW
+#define UIDNEXT_NOW "C STATUS \"B\" (UIDNEXT UIDVALIDITY)"
+#define UNNOTED     NOTE_IT, "S $T OK", WINDOW
 #define NOTED                                                                                      \
     NOTE_IT,                                                                                       \
         "S * 3 FETCH (UID 5 RFC822.SIZE 300 BODY[HEADER.FIELDS (MESSAGE-ID)] "                     \
@@ -190,11 +191,29 @@ static const struct scene copies[] = {
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT,
                "S $T OK [COPYUID 7 5 50] copied", STORE_IT, "S $T NO [NOPERM] no", EXPUNGE_IT,
                "S $T OK", QUIT}},
-    {"without UIDPLUS",
-     {{MOVE(.expunged = true)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T OK", STORE_IT, "S $T OK",
+    {"without UIDPLUS: UIDNEXT is one more, and that one is the copy",
+     {{MOVE(.new_uid = 50, .expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T OK", UIDNEXT_NOW,
+               "S * STATUS B (UIDNEXT 51 UIDVALIDITY 7)", "S $T OK", STORE_IT, "S $T OK",
                "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
                "S $T OK", QUIT}},
+    {"without UIDPLUS: others came, too",
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T OK", UIDNEXT_NOW,
+               "S * STATUS B (UIDNEXT 52 UIDVALIDITY 7)", "S $T OK", STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
+    {"without UIDPLUS: the other mailbox was made anew",
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T OK", UIDNEXT_NOW,
+               "S * STATUS B (UIDNEXT 51 UIDVALIDITY 8)", "S $T OK", STORE_IT, "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE", "S * 3 EXPUNGE",
+               "S $T OK", QUIT}},
+    {"without UIDPLUS: nobody knows what UID the copy has",
+     {{MOVE(.expunged = true)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NOTED, SEEN, COPY_IT, "S $T OK", UIDNEXT_NOW,
+               "S $T OK", STORE_IT, "S $T OK", "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK",
+               "C EXPUNGE", "S * 3 EXPUNGE", "S $T OK", QUIT}},
     {"without UIDPLUS: COPY says OK of a message that is gone",
      {{MOVE(.err = ENOENT)}},
      .steps = {HELLO(""), OPEN("SELECT", "A"), UNNOTED, GONE, GONE, QUIT}},
