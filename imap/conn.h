@@ -69,7 +69,9 @@ struct box {
 struct flow {
     struct op *op;      /* NULL: none */
     struct blob *piece; /* being filled; NULL: none */
-    size_t at, left;    /* where the piece begins; bytes of the literal not yet in a piece */
+    size_t skip;        /* bytes of the literal in front of those that were asked for */
+    size_t at, left;    /* where the piece begins; bytes asked for that are not yet in a piece */
+    size_t rest;        /* bytes of the literal behind those */
     struct buf head;    /* the response in front of it */
     bool passed;        /* the response being read is what is left of one whose literal passed */
 };
@@ -358,6 +360,18 @@ int session_open(struct conn *c, struct buf *why);
 void session_forget(struct conn *c);
 
 /* ---- untagged.c ---- */
+
+/* Are `literal` bytes of a message, announced by `row`, what the operation asked for? Then it is
+ * those behind the first *skip, at most as many as it still wants: more than zero are skipped where
+ * the server ignored the window. */
+enum body_fit {
+    BODY_FITS,
+    BODY_OTHER, /* they are from elsewhere in the message */
+    BODY_DOUBT, /* nobody can tell from where */
+};
+struct fetch_row;
+enum body_fit conn_body_fit(struct conn *c, const struct op *op, const struct fetch_row *row,
+                            size_t literal, size_t *skip);
 
 /* Handles an untagged response. 0, or -errno to drop the connection. */
 int untagged_handle(struct conn *c, const struct response *r);

@@ -239,12 +239,16 @@ const struct op_class exec_search = {.retry = RETRY_REPEAT,
 static void body_start(struct conn *c, struct op *op)
 {
     op->got = false;
+    op->saw = 0;
     if (op->passed && op->passed == op->len) {
         conn_finish(c, op, 0); /* only the tagged answer had not come */
         return;
     }
-    buf_addf(conn_begin(c, op, 0, WANT_BODY), "UID FETCH %u (UID BODY%s[]<%" PRIu64 ".%u>)",
-             op->uid, op->mark_seen ? "" : ".PEEK", op->off + op->passed, op->len - op->passed);
+    struct buf *b = conn_begin(c, op, 0, WANT_BODY);
+    buf_addf(b, "UID FETCH %u (UID BODY%s[]", op->uid, op->mark_seen ? "" : ".PEEK");
+    if (!op->whole)
+        buf_addf(b, "<%" PRIu64 ".%u>", op->off + op->passed, op->len - op->passed);
+    buf_addc(b, ')');
     conn_end(c);
 }
 
@@ -253,7 +257,10 @@ static void bytes_answered(struct conn *c, struct op *op, int step, const struct
 {
     (void)step;
     int err = outcome_errno(r);
-    conn_finish(c, op, err ? err : op->got ? 0 : -ENODATA);
+    bool misled = !err && !op->got && op->saw & OP_SAW_OTHER && !op->whole;
+    if (misled)
+        pool_windows_ignored(c->pool, "answers with another window of a message than it was asked");
+    conn_finish(c, op, misled ? -EAGAIN : err ? err : op->got ? 0 : -ENODATA);
 }
 
 const struct op_class exec_body = {.retry = RETRY_REPEAT,

@@ -4,6 +4,7 @@
 
 #include "imap/date.h"
 #include "imap/flags.h"
+#include "imap/limits.h"
 
 static void take_flags(struct fetch_row *row, const struct arg *v)
 {
@@ -27,7 +28,7 @@ static void take_uid(struct fetch_row *row, const struct arg *v)
 static void take_size(struct fetch_row *row, const struct arg *v)
 {
     uint64_t n;
-    if (arg_number(v, INT64_MAX, &n)) {
+    if (arg_number(v, LIMIT_MESSAGE, &n)) {
         row->size = n;
         row->has |= FETCH_SIZE;
     }

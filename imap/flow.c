@@ -18,31 +18,43 @@ enum {
     PATIENCE = 2000, /* ms that a stream is held while its reader does not come on */
 };
 
-/* Whose bytes are announced by `head`, the response up to its first literal? NULL: unclear. */
-static struct op *owner(struct conn *c, const char *head, size_t len, size_t literal)
+/* Whose bytes are announced by `head`, the response up to its first literal? Sets c->flow.
+ * False: unclear. */
+static bool find_owner(struct conn *c, const char *head, size_t len, size_t literal)
 {
     struct response r;
     struct fetch_row row;
     struct buf text = {0};
-    struct op *found = NULL;
     const char *brace = memrchr(head, '{', len);
     if (!brace || brace - head < 2 || brace[-1] != ' ' || (brace[-2] != ']' && brace[-2] != '>'))
-        return NULL; /* no section is its name */
+        return false; /* no section is its name */
     buf_add(&text, head, (size_t)(brace - head));
     buf_adds(&text, "\"\")\r\n");
     arena_reset(&c->arena);
-    if (response_parse(&c->arena, text.data, text.len, &r) == 0 && r.kind == RESP_UNTAGGED &&
-        r.has_number && str_is(r.name, "FETCH") && fetch_decode(&r, &row) == 0 && row.uid &&
-        row.has & FETCH_BODY && row.body_window && row.body.n == 0) {
-        struct cmd *cmd = c->cmds;
-        while (cmd && !(cmd->op && cmd->want == WANT_BODY && cmd->op->kind == OP_BODY &&
-                        cmd->op->uid == row.uid && !cmd->op->got &&
-                        cmd->op->off + cmd->op->passed == row.body_off))
-            cmd = cmd->next;
-        found = cmd && literal <= cmd->op->len - cmd->op->passed ? cmd->op : NULL;
-    }
+    bool is_body = response_parse(&c->arena, text.data, text.len, &r) == 0 &&
+                   r.kind == RESP_UNTAGGED && r.has_number && str_is(r.name, "FETCH") &&
+                   fetch_decode(&r, &row) == 0 && row.uid && row.has & FETCH_BODY &&
+                   row.body.n == 0;
     buf_free(&text);
-    return found;
+    bool other = false;
+    for (struct cmd *cmd = is_body ? c->cmds : NULL; cmd; cmd = cmd->next) {
+        struct op *op = cmd->op;
+        size_t skip;
+        if (!op || cmd->want != WANT_BODY || op->kind != OP_BODY || op->uid != row.uid || op->got)
+            continue;
+        if (other && op->whole)
+            return false; /* that is answered after the window in front of it */
+        if (conn_body_fit(c, op, &row, literal, &skip) != BODY_FITS || skip == literal) {
+            other = true;
+            continue;
+        }
+        size_t left = literal - skip, most = op->len - op->passed;
+        left = left < most ? left : most;
+        c->flow = (struct flow){
+            .op = op, .skip = skip, .at = op->passed, .left = left, .rest = literal - skip - left};
+        return true;
+    }
+    return false;
 }
 
 bool flow_begin(struct conn *c)
@@ -55,11 +67,9 @@ bool flow_begin(struct conn *c)
     size_t head = c->frame.line - literal;
     if (memchr(data, '\n', head) != data + head - 1)
         return false; /* not its first literal */
-    struct op *op = owner(c, data, head, literal);
-    if (!op)
+    if (!find_owner(c, data, head, literal))
         return false;
-    op->got = op->pieces = true;
-    c->flow = (struct flow){.op = op, .at = op->passed, .left = literal};
+    c->flow.op->got = c->flow.op->pieces = true;
     const char *brace = memrchr(data, '{', head);
     buf_add(&c->flow.head, data, (size_t)(brace - data));
     buf_adds(&c->flow.head, "\"\"");
@@ -86,31 +96,50 @@ static void hand_on(struct conn *c)
     struct blob *bytes = c->flow.piece;
     size_t at = c->flow.at;
     c->flow.piece = NULL;
-    c->flow.at += bytes->len;
+    c->flow.at += bytes ? bytes->len : 0;
     if (op->stream) {
         op->passed = (uint32_t)c->flow.at;
         op->attempts = 0; /* it got on */
     }
     op->on_bytes(op, op->uid, at, bytes);
-    if (!c->flow.left)
-        end(c);
+}
+
+/* Where there is no memory for a piece, that and the rest of the literal only passes. */
+static struct blob *piece(struct conn *c)
+{
+    if (!c->flow.piece && c->flow.left && !(c->flow.piece = blob_piece())) {
+        hand_on(c);
+        c->flow.rest += c->flow.left;
+        c->flow.left = 0;
+    }
+    return c->flow.piece;
 }
 
 char *flow_room(struct conn *c, size_t *want)
 {
-    if (!c->flow.piece)
-        c->flow.piece = blob_piece();
-    size_t room = BLOB_PIECE - c->flow.piece->len;
-    *want = room < c->flow.left ? room : c->flow.left;
-    return c->flow.piece->own + c->flow.piece->len;
+    static _Thread_local char waste[16 * 1024]; /* for what nobody asked for */
+    struct blob *b = c->flow.skip ? NULL : piece(c);
+    size_t todo = b ? c->flow.left : c->flow.skip ? c->flow.skip : c->flow.rest;
+    size_t room = b ? BLOB_PIECE - b->len : sizeof waste;
+    *want = room < todo ? room : todo;
+    return b ? b->own + b->len : waste;
 }
 
 void flow_filled(struct conn *c, size_t n)
 {
-    c->flow.piece->len += n;
-    c->flow.left -= n;
-    if (c->flow.piece->len == BLOB_PIECE || !c->flow.left)
-        hand_on(c);
+    struct flow *f = &c->flow;
+    if (f->skip) {
+        f->skip -= n;
+    } else if (f->piece) {
+        f->piece->len += n;
+        f->left -= n;
+        if (f->piece->len == BLOB_PIECE || !f->left)
+            hand_on(c);
+    } else {
+        f->rest -= n;
+    }
+    if (!f->skip && !f->left && !f->rest)
+        end(c);
 }
 
 void flow_feed(struct conn *c)

@@ -28,6 +28,9 @@
  */
 #define LIMIT_TOKENS (4u * 1024 * 1024)
 
+/* One message. RFC822.SIZE had 32 bits in IMAP4rev1; a larger one is no size. */
+#define LIMIT_MESSAGE 0xffffffffull
+
 /* Messages in one mailbox that are loaded; the table costs some 100 bytes each. */
 #define LIMIT_MESSAGES 10000000u
 

@@ -18,7 +18,8 @@ enum op_kind {
     OP_META,   /* metadata of the UIDs in `text` -> events.row */
     OP_FLAGS,  /* flags of the UIDs in `text`, changed since `modseq` if not 0 -> events.row */
     OP_SEARCH, /* UIDs matching `text`, RFC 3501 section 6.4.4 -> found */
-    OP_BODY,   /* `len` bytes at `off` of message `uid` -> on_bytes */
+    OP_BODY, /* `len` bytes at `off` of message `uid`, or all of it if `whole` -> on_bytes. -EAGAIN:
+              * what the server sent was no such window, so the message is to be asked for whole */
     OP_BODIES, /* the first `len` bytes of each of the messages `uids` -> on_bytes */
     OP_HEADER, /* the header fields `text` of each of the messages `uids` -> on_bytes */
     OP_MOVE,   /* message `uid` to `dest` -> new_uid */
@@ -65,6 +66,8 @@ struct op {
     bool stream;     /* OP_BODY: all that is left of a large message. Nothing else is begun on its
                       * connection, so that it may be held; after a lost one it goes on where that
                       * ended; and it may end before its time, with -ECANCELED */
+
+    bool whole; /* OP_BODY: not a window; `off` is 0 and `len` the most that is taken */
 
     /* The request; strings are owned. */
     char *mailbox;        /* wire name; NULL where the kind needs none */
@@ -157,6 +160,7 @@ enum {
     OP_SAW_FLAGS = 128,   /* a row told the message's flags */
     OP_SAW_THERE = 256,   /* a row named the message since it was looked for, */
     OP_SAW_DELETED = 512, /* ... as \Deleted */
+    OP_SAW_OTHER = 1024,  /* of OP_BODY: bytes of the message came, and not those asked for */
 };
 
 /* Copies `mailbox` (NULL allowed). */

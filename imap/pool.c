@@ -717,6 +717,17 @@ bool pool_may_stream(struct pool *p)
     return usable >= 2;
 }
 
+bool pool_ignores_windows(const struct pool *p)
+{
+    return atomic_load(&p->no_windows);
+}
+
+void pool_windows_ignored(struct pool *p, const char *does)
+{
+    if (!atomic_exchange(&p->no_windows, true))
+        log_warn("the server %s: from now on each message is fetched as a whole", does);
+}
+
 void pool_resume(struct pool *p, struct op *op)
 {
     atomic_store(&op->hold, false);

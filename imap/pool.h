@@ -76,6 +76,9 @@ bool pool_body_lane(struct pool *p);
  * for? If it turns out that it may not, the stream ends with -ECANCELED. */
 bool pool_may_stream(struct pool *p);
 
+/* Was the server found to ignore the windows of partial fetches, or to answer with others? */
+bool pool_ignores_windows(const struct pool *p);
+
 /* Goes on with a stream that is held. */
 void pool_resume(struct pool *p, struct op *op);
 

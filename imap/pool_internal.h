@@ -86,6 +86,10 @@ void pool_idle_missed(struct pool *p);
 /* A connection is about to change something in the mailboxes of `op`. */
 void pool_own_change(struct pool *p, const struct conn *self, const struct op *op);
 
+/* From now on pool_ignores_windows(): the server `does` something that makes its answers to partial
+ * fetches useless. */
+void pool_windows_ignored(struct pool *p, const char *does);
+
 /* Publishes the selected mailbox (NULL: none). Connections that have it selected under another
  * UIDVALIDITY hear that theirs is old. */
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t uidvalidity,

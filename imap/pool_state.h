@@ -47,6 +47,7 @@ struct pool {
     atomic_int uids;              /* enum pool_uids */
     atomic_bool idle_works;       /* an IDLE was accepted */
     atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
+    atomic_bool no_windows;       /* answers to partial fetches are of no use */
     struct prompt prompt;
 };
 

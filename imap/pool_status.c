@@ -30,7 +30,8 @@ void pool_status(struct pool *p, struct buf *out)
         wakeups += c->wakeups;
     }
     buf_addf(out, "changes told at once: %s\n", prompt_proven(&p->prompt) ? "yes" : "not known");
-    buf_addf(out, "capabilities: %s\n", p->conns[0].caps_published);
+    buf_addf(out, "capabilities: %s\npartial fetches: %s\n", p->conns[0].caps_published,
+             pool_ignores_windows(p) ? "ignored by the server" : "yes");
     pthread_mutex_unlock(&p->lock);
     buf_addf(out,
              "operations waiting: %u\ncommands sent: %llu\nbytes received: %llu\n"

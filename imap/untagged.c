@@ -235,8 +235,6 @@ static int on_expunge(struct conn *c, const struct response *r)
 
 static void give_bytes(struct conn *c, struct op *op, uint32_t uid, struct str bytes)
 {
-    if (bytes.n > op->len - op->passed && op->kind != OP_HEADER)
-        bytes.n = op->len - op->passed;
     op->got = true;
     op->on_bytes(op, uid, op->passed, conn_blob(c, bytes));
 }
@@ -246,29 +244,56 @@ static bool wants_body_of(const struct op *op, uint32_t uid)
     return op->kind == OP_BODIES ? uidset_has(&op->uids, uid) : op->uid == uid && !op->got;
 }
 
-/* The window that some body operation asked for; a server that ignores windows sends it all. */
+enum body_fit conn_body_fit(struct conn *c, const struct op *op, const struct fetch_row *row,
+                            size_t literal, size_t *skip)
+{
+    uint64_t off = op->off + op->passed;
+    size_t len = op->len - op->passed;
+    *skip = 0;
+    if (row->body_window && row->body_off != (op->whole ? 0 : off))
+        return BODY_OTHER;
+    if (!op->whole && literal <= len)
+        return row->body_window || off == 0 ? BODY_FITS : BODY_DOUBT;
+    if (!op->whole)
+        pool_windows_ignored(c->pool, "answers a window of a message with all of it");
+    *skip = off < literal ? (size_t)off : literal;
+    return BODY_FITS;
+}
+
+/* NIL is how some say that a message cannot be had; behind its end it is no bytes. Of a set of
+ * which each message was asked for from its beginning, an empty one has not come: some answer only
+ * the first with bytes. */
+static bool is_nothing(const struct op *op, const struct fetch_row *row)
+{
+    return op->off + op->passed == 0 &&
+           (row->body_nil || (op->kind == OP_BODIES && row->body.n == 0));
+}
+
+/* The bytes that some body operation asked for. */
 static void deliver_body(struct conn *c, const struct fetch_row *row)
 {
+    struct op *misled = NULL;
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
         struct op *op = cmd->op;
-        if (!op || cmd->want != WANT_BODY || !wants_body_of(op, row->uid))
+        size_t skip;
+        if (!op || cmd->want != WANT_BODY || !wants_body_of(op, row->uid) || is_nothing(op, row))
             continue;
-        uint64_t off = op->off + op->passed;
-        if (row->body_window && row->body_off != off)
+        if (misled && op->whole)
+            break; /* that is answered after the window in front of it */
+        if (conn_body_fit(c, op, row, row->body.n, &skip) != BODY_FITS) {
+            misled = misled || op->kind != OP_BODY ? misled : op;
             continue;
-        /* NIL is how some say that a message cannot be had; behind its end it is no bytes. */
-        if (row->body_nil && off == 0)
-            continue;
-        struct str bytes = row->body;
-        if (!row->body_window) {
-            size_t skip = off < bytes.n ? (size_t)off : bytes.n;
-            bytes = (struct str){bytes.p + skip, bytes.n - skip};
         }
+        struct str bytes = {row->body.p + skip, row->body.n - skip};
+        if (bytes.n > op->len - op->passed)
+            bytes.n = op->len - op->passed;
         if (op->kind == OP_BODIES)
             uidset_remove(&op->uids, row->uid);
         give_bytes(c, op, row->uid, bytes);
         return;
     }
+    if (misled)
+        misled->saw |= OP_SAW_OTHER;
     log_debug("%s: a body of UID %u that nobody asked for", c->box.name, row->uid);
 }
 

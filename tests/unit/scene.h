@@ -22,6 +22,7 @@ struct want {
     char delim;
     bool mark_seen;
     bool refresh, thorough, changed;
+    bool whole; /* OP_BODY */
     const char *uids; /* OP_BODIES, OP_HEADER */
     uint32_t uidnext; /* OP_MOVE: known of `dest`, under UIDVALIDITY 7 */
     bool patient;
@@ -205,6 +206,7 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->modseq_validity = w->modseq ? 7 : 0;
     op->delim = w->delim;
     op->mark_seen = w->mark_seen;
+    op->whole = w->whole;
     op->refresh = w->refresh;
     op->thorough = w->thorough;
     op->changed = w->changed;

@@ -41,8 +41,11 @@ static const struct row fetch_rows[] = {
     ROW("* 5 FETCH (MODSEQ (-1) UID 7)\r\n", "* 5 FETCH ( MODSEQ ( -1 ) UID 7 ) => uid 7\n"),
     ROW("* 5 FETCH (MODSEQ 5 UID 7)\r\n", "* 5 FETCH ( MODSEQ 5 UID 7 ) => uid 7\n"),
     ROW("* 5 FETCH (MODSEQ () UID 7)\r\n", "* 5 FETCH ( MODSEQ ( ) UID 7 ) => uid 7\n"),
-    ROW("* 5 FETCH (RFC822.SIZE 99999999999 UID 7)\r\n",
-        "* 5 FETCH ( RFC822.SIZE 99999999999 UID 7 ) => uid 7 size 99999999999\n"),
+    ROW("* 5 FETCH (RFC822.SIZE 4294967295 UID 7)\r\n",
+        "* 5 FETCH ( RFC822.SIZE 4294967295 UID 7 ) => uid 7 size 4294967295\n"),
+    ROW("* 5 FETCH (RFC822.SIZE 4294967296 UID 7)\r\n",
+        "* 5 FETCH ( RFC822.SIZE 4294967296 UID 7 ) => uid 7\n"),
+    ROW("* 5 FETCH (RFC822.SIZE NIL UID 7)\r\n", "* 5 FETCH ( RFC822.SIZE NIL UID 7 ) => uid 7\n"),
     /* Dates. */
     ROW("* 5 FETCH (INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" UID 7)\r\n",
         "* 5 FETCH ( INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" UID 7 ) => uid 7 date "
