@@ -49,6 +49,31 @@ bool order_make(struct order *o, enum order_kind kind, const struct msgtable *t)
     return true;
 }
 
+size_t order_neighbours(enum order_kind kind, const struct msgtable *t, const uint32_t *uids,
+                        size_t n, size_t stride)
+{
+    struct place at[ORDER_LOOK];
+    size_t passed[ORDER_LOOK] = {0}, found = 0;
+    if (t->live > MOST && kind != ORDER_UID)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct msg *m = msgtable_find(t, uids[i]);
+        if (!m)
+            return 0;
+        at[i] = (struct place){key_of(kind, m), m->uid};
+    }
+    struct msgplace place = {0};
+    const struct msg *m;
+    while ((m = msgtable_walk(t, &place)) != NULL) {
+        struct place p = {key_of(kind, m), m->uid};
+        for (size_t i = 1; i < n && !(m->flags & MSG_GONE); i++)
+            passed[i] += order_compare(p, at[i - 1]) * order_compare(p, at[i]) < 0;
+    }
+    for (size_t i = 1; i < n; i++)
+        found += passed[i] < stride && order_compare(at[i - 1], at[i]) != 0;
+    return found;
+}
+
 void order_free(struct order *o)
 {
     free(o->v);

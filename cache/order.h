@@ -28,6 +28,12 @@ bool order_make(struct order *o, enum order_kind kind, const struct msgtable *t)
 
 void order_free(struct order *o);
 
+/* How many of the messages `uids` would be at most `stride` steps from the one before them in that
+ * order; without making it, in one look at each message. `n` is at most ORDER_LOOK. */
+enum { ORDER_LOOK = 8 };
+size_t order_neighbours(enum order_kind kind, const struct msgtable *t, const uint32_t *uids,
+                        size_t n, size_t stride);
+
 struct place order_place(const struct order *o, const struct msg *m);
 
 /* < 0, 0 or > 0, as the first stands before, at or behind the second. */

@@ -259,44 +259,21 @@ static struct walk_head *place_in(struct walks *ws, struct walk_reading *r,
 
 /* ---- orders ---- */
 
-/* How many of the last reads were neighbours of the one before them in this order. */
-static unsigned neighbours(const struct walk_reading *r, const struct msgtable *t,
-                           const struct order *o)
-{
-    struct walk_reading as = {.order = *o};
-    const struct msg *before = NULL;
-    unsigned n = 0;
-    for (size_t i = r->nrecent - STRANGE; i < r->nrecent; i++) {
-        const struct msg *m = msgtable_find(t, r->recent[i % WALK_RECENT]);
-        if (m && before &&
-            steps(&as, t, order_place(o, before), order_place(o, m), STRIDE_FIRST) <= STRIDE_FIRST)
-            n++;
-        before = m;
-    }
-    return n;
-}
-
 /* Goes on in another order if the last reads are neighbours there. */
 static void try_orders(struct walks *ws, struct walk_reading *r, const struct msgtable *t)
 {
+    uint32_t last[STRANGE];
+    for (size_t i = 0; i < STRANGE; i++)
+        last[i] = r->recent[(r->nrecent - STRANGE + i) % WALK_RECENT];
     for (enum order_kind kind = ORDER_UID; kind < ORDER_KINDS; kind++) {
-        struct order o = {0};
-        if (kind == r->order.kind || !order_make(&o, kind, t))
+        if (kind == r->order.kind ||
+            order_neighbours(kind, t, last, STRANGE, STRIDE_FIRST) < STRANGE - 1 ||
+            !order_make(&r->order, kind, t))
             continue;
-        if (neighbours(r, t, &o) < STRANGE - 1) {
-            order_free(&o);
-            continue;
-        }
         memset(r->heads, 0, sizeof r->heads);
-        order_free(&r->order);
-        r->order = o;
         r->strange_next = STRANGE;
-        for (size_t i = r->nrecent - STRANGE; i < r->nrecent; i++) {
-            const struct msg *m = msgtable_find(t, r->recent[i % WALK_RECENT]);
-            if (m && i + 1 < r->nrecent)
-                place_in(ws, r, t, m);
-            ws->clock++;
-        }
+        for (size_t i = 0; i < STRANGE - 1; i++, ws->clock++)
+            place_in(ws, r, t, msgtable_find(t, last[i]));
         return;
     }
     r->strange_next *= 2; /* to look is not free */

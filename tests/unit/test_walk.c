@@ -143,6 +143,24 @@ static void test_orders(void **state)
     msgtable_clear(&b.t);
 }
 
+static void test_neighbours(void **state)
+{
+    (void)state;
+    struct mailbox b;
+    fill(&b, 990, 0);
+    const uint32_t by_size[] = {b.by_size[10], b.by_size[13], b.by_size[12], b.by_size[16]};
+    assert_int_equal(order_neighbours(ORDER_SIZE, &b.t, by_size, 4, 3), 2);
+    assert_int_equal(order_neighbours(ORDER_SIZE, &b.t, by_size, 4, 4), 3);
+    assert_int_equal(order_neighbours(ORDER_SIZE, &b.t, by_size, 4, 1), 1);
+    assert_int_equal(order_neighbours(ORDER_DATE, &b.t, by_size, 4, 3), 0);
+    msgtable_remove(&b.t, msgtable_find(&b.t, b.by_size[14])); /* one that vanished is no step */
+    assert_int_equal(order_neighbours(ORDER_SIZE, &b.t, by_size, 4, 3), 3);
+    const uint32_t twice[] = {5, 5, 6, 2000};
+    assert_int_equal(order_neighbours(ORDER_UID, &b.t, twice, 3, 3), 1);
+    assert_int_equal(order_neighbours(ORDER_UID, &b.t, twice, 4, 3), 0);
+    msgtable_clear(&b.t);
+}
+
 /* What vanishes is passed over, and what is new does not disturb. */
 static void test_order_of_a_changed_folder(void **state)
 {
@@ -346,15 +364,11 @@ static void test_many_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_order_of_a_changed_folder),
-        cmocka_unit_test(test_order_of_none),
-        cmocka_unit_test(test_whatever_is_left),
-        cmocka_unit_test(test_pauses),
-        cmocka_unit_test(test_evidence),
-        cmocka_unit_test(test_next_folder),
-        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_table),         cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_neighbours),    cmocka_unit_test(test_order_of_a_changed_folder),
+        cmocka_unit_test(test_order_of_none), cmocka_unit_test(test_whatever_is_left),
+        cmocka_unit_test(test_pauses),        cmocka_unit_test(test_evidence),
+        cmocka_unit_test(test_next_folder),   cmocka_unit_test(test_large),
         cmocka_unit_test(test_many_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
