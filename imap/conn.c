@@ -14,6 +14,7 @@
 #include "imap/log.h"
 #include "imap/mem.h"
 #include "imap/pool_internal.h"
+#include "imap/pool_state.h"
 
 enum {
     READ_CHUNK = 64 * 1024,
@@ -347,6 +348,36 @@ static int on_tagged(struct conn *c, struct response *r)
     return 0;
 }
 
+static bool is_blank(const char *data, size_t len)
+{
+    while (len && strchr(" \t\r\n", data[len - 1]) && data[len - 1])
+        len--;
+    return len == 0;
+}
+
+/* May what is no response at all be passed over? It may be the rest of a message that is longer
+ * than was announced, and then whoever wrote that message would go on to answer in the server's
+ * place: so not while a body is on its way, nor a change. */
+static bool harmless(const struct conn *c)
+{
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
+        if (cmd->want == WANT_BODY || (cmd->op && !sched_only_asks(cmd->op)))
+            return false;
+    return c->serving;
+}
+
+/* What cannot be understood. */
+static int pass_over(struct conn *c, const char *data, size_t len)
+{
+    struct op *listing = conn_wanting(c, WANT_LIST);
+    if (listing && listing->kind == OP_REMOVE)
+        listing->saw |= OP_SAW_BELOW; /* it may have named something below: nothing is deleted */
+    conn_passed_over(c, data, len);
+    if (*data != '*' && !(c->serving && is_blank(data, len)) && !harmless(c))
+        return -EPROTO;
+    return endless_line(c);
+}
+
 static int on_response(struct conn *c, char *data, size_t len)
 {
     conn_debug(c, "<", data, len);
@@ -355,12 +386,7 @@ static int on_response(struct conn *c, char *data, size_t len)
     if (response_parse(&c->arena, data, len, &r) != 0) {
         if (!c->greeted)
             return fault(c, "something that is not an IMAP greeting");
-        struct op *listing = conn_wanting(c, WANT_LIST);
-        if (listing && listing->kind == OP_REMOVE)
-            listing->saw |=
-                OP_SAW_BELOW; /* it may have named something below: nothing is deleted */
-        conn_passed_over(c, data, len);
-        return *data == '*' ? 0 : -EPROTO;
+        return pass_over(c, data, len);
     }
     if (r.cond != COND_NONE)
         r.text = conn_words(c, r.text);
