@@ -206,6 +206,8 @@ static void arrive(struct change *c, struct folder *d, const struct op *op)
         d->version++;
         if (m->flags & MSG_NAMED && msg_visible(m))
             folder_event(a, d, m, EVENT_NEW);
+        else if (d->uidnext == op->new_uid && op->new_uid < UINT32_MAX)
+            d->uidnext++; /* not described where it was, it will not be here: nobody waits for it */
     }
     char own[32]; /* was known not to be there, perhaps */
     snprintf(own, sizeof own, "%u.eml", op->new_uid);

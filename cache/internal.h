@@ -24,6 +24,22 @@ enum sync_todo {
     SYNC_UIDS = 4,   /* ask which UIDs there are */
     SYNC_HOLES = 8,  /* fetch metadata of UIDs that came without */
     SYNC_PROBE = 16, /* fetch metadata of one UID in a folder that is not loaded */
+    SYNC_ROWS = 32,  /* ask in another way which UIDs there are */
+    SYNC_DOUBT = 64, /* fetch at least the flags of UIDs of which nothing more is to be had */
+};
+
+/* UIDs that came without metadata, as the running sync deals with them; see holes.c. */
+struct holes {
+    struct uidset todo;  /* not asked for yet */
+    struct uidset asked; /* being asked for */
+    struct uidset doubt; /* not described: listed by their UIDs */
+    uint64_t portion;    /* so many are asked for at once; 0: all */
+    unsigned refusals;
+    unsigned in_vain; /* of them, since something was described */
+    uint32_t upto;    /* the highest of them */
+    bool hopeless;    /* those were too many: nothing more is asked */
+    bool all;         /* those listed by their UIDs already are asked for, too */
+    bool more;        /* there may be more than those */
 };
 
 struct folder {
@@ -86,9 +102,13 @@ struct folder {
     unsigned asked_when; /* ... when `removals` was this */
     unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
     uint32_t exists;     /* messages there according to the running sync */
-    struct uidset holes;
-    int64_t synced_at; /* when the last successful look began; 0: never */
-    int64_t told_at;   /* then all was known that the server tells as it happens; 0: never */
+    struct holes holes;
+    bool counting;         /* which UIDs there are is told by rows: */
+    struct uidset counted; /* these */
+    bool undescribed;      /* there are messages that are listed by their UIDs, */
+    int64_t describe_at;   /* ... which are not asked for before */
+    int64_t synced_at;     /* when the last successful look began; 0: never */
+    int64_t told_at;       /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
     unsigned removals; /* counts how often messages were taken out of the table */
     unsigned arrivals; /* moves into this folder under way */
@@ -305,6 +325,25 @@ void folder_contradicted(struct account *a, const struct op *op);
 
 /* Looks at what is new in the folder, without anyone waiting for it. */
 void sync_due(struct account *a, struct folder *f);
+
+/* ---- holes.c: UIDs that came without metadata ---- */
+
+/* What a folder is found to hold: notes what is not described, and has the sync ask for it. */
+void holes_find(struct folder *f, const struct uidset *found);
+
+/* Is it time to ask again for what was not described? Then holes_find() will. */
+bool holes_due(struct folder *f);
+
+/* The next UIDs to ask for, as a command takes them: to free. When that was answered, what came is
+ * in the table. `refused`: not all of it may have come. */
+char *holes_ask(struct folder *f);
+void holes_answered(struct folder *f, bool refused);
+
+/* Those that are listed by their UIDs alone since it was last asked, likewise. */
+char *holes_doubt(struct folder *f);
+
+/* The sync is over. */
+void holes_end(struct folder *f);
 
 /* ---- watch.c: changes that others make ---- */
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "imap/clock.h"
 #include "imap/limits.h"
 #include "imap/mem.h"
 
@@ -246,9 +245,11 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
         f->probe_seen = true;
     if (meta && row->uid > f->met_upto)
         f->met_upto = row->uid;
+    if (f->counting)
+        uidset_add(&f->counted, row->uid, row->uid);
     struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->msgs, row->uid);
     if (!m) {
-        if (!meta && !msgtable_knows(&f->msgs, row->uid))
+        if (!meta && !f->counting && !msgtable_knows(&f->msgs, row->uid))
             f->dirty |= CHANGE_EXISTS; /* flags of a message we have not met */
         return;
     }

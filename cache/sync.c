@@ -3,8 +3,9 @@
  * A sync first looks (SELECT, or NOOP where the mailbox is selected already) and compares:
  * UIDVALIDITY, UIDNEXT, the number of messages, HIGHESTMODSEQ. From the difference follows what it
  * asks for, one step after the other: metadata of new messages, changed flags, which UIDs are left,
- * metadata of UIDs that came without. When nothing changed, the look is all. Rows come as events
- * while a step runs; messages.c takes them in, whoever asked for them.
+ * metadata of UIDs that came without (holes.c). A step that the server refuses is made good by the
+ * next ones: all UIDs are found, and what can be had of them. When nothing changed, the look is
+ * all. Rows come as events while a step runs; messages.c takes them in, whoever asked for them.
  *
  * A sync is about one generation of the folder, and its steps carry that. When it turns out from
  * elsewhere that the folder is another one, the sync is over whatever its steps still bring. */
@@ -60,7 +61,9 @@ static void sync_over(struct folder *f)
 {
     f->syncing = f->loading = false;
     f->todo = 0;
-    uidset_free(&f->holes);
+    f->counting = false;
+    holes_end(f);
+    uidset_free(&f->counted);
 }
 
 /* Ends the sync; returns those to be woken once the lock is released. */
@@ -170,58 +173,68 @@ static void note_met(struct folder *f, uint32_t uid)
         f->uidnext = uid < UINT32_MAX ? uid + 1 : uid;
 }
 
+/* Did the server say NO or BAD to a FETCH? That is forgiven, as one message may be the reason, and
+ * some rows may have come nevertheless; whether the mailbox is there at all, the next step tells.
+ */
+static bool forgive(struct op *op)
+{
+    switch (-op->err) {
+    case EIO:
+    case EINVAL:
+    case EPERM:
+    case EFBIG:
+    case ENOENT: /* also EXPUNGEISSUED */
+        op->err = 0;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void on_new_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
+    bool refused = f && forgive(op);
     if (f && !op->err) {
         note_met(f, f->met_upto);
         /* Fewer rows than messages: some were expunged, or could not be shown. */
-        if (f->msgs.live != f->exists)
+        if (refused || f->msgs.live != f->exists)
             f->todo |= SYNC_UIDS;
     }
     step_done(a, op, f);
 }
 
-/* Of the steps whose rows say it all. */
-static void on_rows_done(struct op *op)
+static void on_flags_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
-    step_done(a, op, step_folder(a, op));
+    struct folder *f = step_folder(a, op);
+    if (f && forgive(op)) {
+        f->modseq_next = f->modseq; /* they are asked for again */
+        f->todo |= SYNC_UIDS;
+    }
+    step_done(a, op, f);
 }
 
-/* Not known, or just revived: nothing but its UID is known. */
-static bool is_hole(const struct folder *f, uint32_t uid)
-{
-    const struct msg *m = msgtable_find(&f->msgs, uid);
-    return m ? !(m->flags & MSG_NAMED) && !m->size : !msgtable_knows(&f->msgs, uid);
-}
-
-/* What is not among the UIDs is gone; what we never had a row for is a hole to be filled. */
-static void compare_uids(struct account *a, struct folder *f, const struct uidset *found)
+/* `found` are UIDs that there are; if they are all there are (`whole`), what is not among them is
+ * gone. */
+static void compare_uids(struct account *a, struct folder *f, const struct uidset *found,
+                         bool whole)
 {
     struct msgplace at = {0};
     /* What was removed after the question may be in the answer all the same. */
     bool revive = f->removals == f->asked_when;
     for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;) {
+        bool there = uidset_has(found, m->uid);
         /* What arrived after the question is not in the answer. */
-        if (!(m->flags & MSG_GONE) && m->uid <= f->asked_upto && !uidset_has(found, m->uid))
+        if (!(m->flags & MSG_GONE) && !there && whole && m->uid <= f->asked_upto)
             msg_drop(a, f, m);
-        else if (m->flags & MSG_GONE && revive && uidset_has(found, m->uid))
+        else if (m->flags & MSG_GONE && there && revive)
             folder_revive(f, m); /* taken for gone on a server's word that it takes back */
     }
-    uidset_free(&f->holes);
-    size_t holes = 0;
-    for (size_t i = 0; i < found->n && holes < LIMIT_HOLES; i++)
-        for (uint64_t uid = found->r[i].lo; uid <= found->r[i].hi && holes < LIMIT_HOLES; uid++)
-            if (is_hole(f, (uint32_t)uid)) {
-                uidset_add(&f->holes, (uint32_t)uid, (uint32_t)uid);
-                holes++;
-            }
-    if (f->holes.n)
-        f->todo |= SYNC_HOLES;
+    holes_find(f, found);
 }
 
 /* A server that answers "all there are" with billions is not believed. */
@@ -236,11 +249,29 @@ static void on_uids_done(struct op *op)
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
-    if (f && !op->err) {
-        if (plausible(f, &op->found))
-            compare_uids(a, f, &op->found);
-        else
+    bool refused = f && op->err != -ENOENT && forgive(op);
+    if (f && !op->err && !refused && plausible(f, &op->found)) {
+        compare_uids(a, f, &op->found, true);
+    } else if (f && !op->err) {
+        if (!refused)
             log_warn("%s: SEARCH and EXISTS disagree about what there is: not believed", f->wire);
+        f->todo |= SYNC_ROWS;
+    }
+    step_done(a, op, f);
+}
+
+/* If that is refused, too, and not one row comes, nothing can be known of the folder. */
+static void on_counted(struct op *op)
+{
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f) {
+        f->counting = false;
+        bool refused = f->counted.n && forgive(op);
+        if (!op->err)
+            compare_uids(a, f, &f->counted, !refused && uidset_count(&f->counted) >= f->exists);
+        uidset_free(&f->counted);
     }
     step_done(a, op, f);
 }
@@ -257,52 +288,60 @@ static void on_probe_done(struct op *op)
     step_done(a, op, f);
 }
 
-/* A message whose row never came is listed all the same, by its UID. */
 static void on_holes_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
+    bool refused = f && forgive(op);
     if (f && !op->err) {
-        for (size_t i = 0; i < f->holes.n; i++)
-            for (uint64_t uid = f->holes.r[i].lo; uid <= f->holes.r[i].hi; uid++)
-                if (is_hole(f, (uint32_t)uid)) {
-                    log_info("%s: the server does not describe UID %u", f->wire, (uint32_t)uid);
-                    struct msg *m = folder_add(f, (uint32_t)uid);
-                    if (m)
-                        m->size = MSG_UNKNOWN_SIZE;
-                    f->version++;
-                }
-        if (f->holes.n)
-            note_met(f, f->holes.r[f->holes.n - 1].hi);
+        holes_answered(f, refused);
+        if (!(f->todo & SYNC_HOLES))
+            note_met(f, f->holes.upto);
     }
     step_done(a, op, f);
 }
 
-/* As many UIDs of the holes as one command line takes; they stay in f->holes until answered. */
-static char *holes_text(const struct folder *f)
+static void on_doubt_done(struct op *op)
 {
-    struct buf text = {0};
-    uidset_text(&f->holes, &text);
-    if (text.len > LIMIT_COMMAND) {
-        /* Too scattered for one line: a range over all of them costs rows we know already. */
-        buf_reset(&text);
-        buf_addf(&text, "%u:%u", f->holes.r[0].lo, f->holes.r[f->holes.n - 1].hi);
-    }
-    return buf_steal(&text);
+    struct account *a = op->ctx;
+    account_lock(a);
+    struct folder *f = step_folder(a, op);
+    if (f)
+        forgive(op);
+    step_done(a, op, f);
+}
+
+static struct op *step_op(struct account *a, struct folder *f, enum op_kind kind, char *text,
+                          void (*done)(struct op *))
+{
+    struct op *op = account_op(a, kind, f->wire, f->uidvalidity, done);
+    op->cookie = f->gen;
+    op->text = text;
+    /* The step before may have gone over another connection, which knew of more. */
+    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->loading);
+    return op;
 }
 
 static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, char *text,
                         void (*done)(struct op *))
 {
-    struct op *op = account_op(a, kind, f->wire, f->uidvalidity, done);
-    op->cookie = f->gen;
-    op->text = text;
-    if (kind == OP_FLAGS)
-        op->modseq = f->modseq;
-    /* The step before may have gone over another connection, which knew of more. */
-    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->loading);
-    pool_submit(a->pool, op);
+    pool_submit(a->pool, step_op(a, f, kind, text, done));
+}
+
+static void ask_uids(struct account *a, struct folder *f)
+{
+    /* What this mount moves into the folder from now on may be too new for the answer. */
+    f->asked_upto = msgtable_last(&f->msgs);
+    f->asked_when = f->removals;
+    if (f->todo & SYNC_UIDS) {
+        f->todo &= ~(unsigned)SYNC_UIDS;
+        sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
+    } else {
+        f->todo &= ~(unsigned)SYNC_ROWS;
+        f->counting = true;
+        sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_counted);
+    }
 }
 
 static void sync_step(struct account *a, struct folder *f)
@@ -315,13 +354,14 @@ static void sync_step(struct account *a, struct folder *f)
         sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
     } else if (f->todo & SYNC_FLAGS) {
         f->todo &= ~(unsigned)SYNC_FLAGS;
-        sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_rows_done);
-    } else if (f->todo & SYNC_UIDS) {
-        f->todo &= ~(unsigned)SYNC_UIDS;
-        /* What this mount moves into the folder from now on may be too new for the answer. */
-        f->asked_upto = msgtable_last(&f->msgs);
-        f->asked_when = f->removals;
-        sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
+        struct op *op = step_op(a, f, OP_FLAGS, mem_strdup("1:*"), on_flags_done);
+        op->modseq = f->modseq;
+        pool_submit(a->pool, op);
+    } else if (f->todo & SYNC_DOUBT) {
+        f->todo &= ~(unsigned)SYNC_DOUBT;
+        sync_submit(a, f, OP_FLAGS, holes_doubt(f), on_doubt_done);
+    } else if (f->todo & (SYNC_UIDS | SYNC_ROWS)) {
+        ask_uids(a, f);
     } else if (f->todo & SYNC_PROBE) {
         f->todo &= ~(unsigned)SYNC_PROBE;
         struct buf uid = {0};
@@ -330,7 +370,7 @@ static void sync_step(struct account *a, struct folder *f)
         sync_submit(a, f, OP_META, buf_steal(&uid), on_probe_done);
     } else {
         f->todo &= ~(unsigned)SYNC_HOLES;
-        sync_submit(a, f, OP_META, holes_text(f), on_holes_done);
+        sync_submit(a, f, OP_META, holes_ask(f), on_holes_done);
     }
 }
 
@@ -383,11 +423,10 @@ static void plan(struct account *a, struct folder *f, const struct mailbox_state
             f->todo |= SYNC_UIDS;
         return;
     }
-    f->sync_from = f->uidnext ? f->uidnext : 1;
     if (s->exists > f->msgs.live || dirty & CHANGE_EXISTS ||
         (s->fresh && s->uidnext > f->sync_from))
         f->todo |= SYNC_NEW;
-    if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE)
+    if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE || holes_due(f))
         f->todo |= SYNC_UIDS;
     bool flags_changed = s->resynced ? false : s->modseq ? s->modseq > f->modseq : s->fresh;
     if ((flags_changed || dirty & CHANGE_FLAGS) && s->exists)
@@ -424,6 +463,8 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     f->sync_dirty = 0;
     f->todo = 0;
     f->sync_began = clock_ms();
+    if (f->loaded)
+        f->sync_from = f->uidnext ? f->uidnext : 1;
     if (probe && f->uidvalidity) {
         f->todo = SYNC_PROBE; /* looks and asks in one round trip */
         sync_step(a, f);
@@ -537,6 +578,12 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
     return result;
 }
 
+/* Is its name still on its way? */
+static bool is_half(const struct folder *f, const struct msg *m)
+{
+    return !(m->flags & MSG_NAMED) && f->syncing && (!f->loaded || m->uid >= f->sync_from);
+}
+
 int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_info *out,
                  size_t max, size_t *n, struct waiter *w)
 {
@@ -552,10 +599,10 @@ int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_
             after = msg_place(m);
             if (!f->loaded && m->uid > f->load_upto)
                 break; /* met by a probe; those before it have not come yet */
-            bool nameless = !(m->flags & MSG_NAMED) && f->syncing;
-            if (nameless && !f->loaded)
-                break;                                                   /* half a row */
-            if (msg_visible(m) && !(nameless && m->uid >= f->sync_from)) /* it is on its way */
+            bool half = is_half(f, m);
+            if (half && !f->loaded)
+                break;
+            if (msg_visible(m) && !half)
                 msg_describe(a, f, m, &out[(*n)++]);
         }
         if (*n == 0 && !f->loaded && !f->noselect) {
@@ -609,8 +656,7 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
         watch_used(f);
     if (!f) {
         result = -ESTALE;
-    } else if (m && (m->flags & MSG_NAMED || !f->syncing) &&
-               (f->loaded || is_believed(a, f, m, since))) {
+    } else if (m && !is_half(f, m) && (f->loaded || is_believed(a, f, m, since))) {
         if (msg_visible(m)) {
             msg_describe(a, f, m, out);
             result = 0;

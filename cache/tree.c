@@ -146,7 +146,8 @@ static void free_folder(struct account *a, struct folder *f)
         a->top = NULL;
     msgtable_clear(&f->msgs);
     uidset_free(&f->own_deleted);
-    uidset_free(&f->holes);
+    holes_end(f);
+    uidset_free(&f->counted);
     for (unsigned i = 0; i < MSG_KEYWORDS; i++)
         free(f->keywords[i]);
     free(f->name);

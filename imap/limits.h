@@ -38,8 +38,15 @@
  * arrived between the two. */
 #define LIMIT_SEARCH_SLACK 10000u
 
-/* Messages that SEARCH names and no FETCH row describes, shown by their UIDs alone. */
+/* Messages that SEARCH names and no FETCH row describes: so many of them are dealt with at a time.
+ */
 #define LIMIT_HOLES 100000u
+
+/* How often in a row a server may refuse to describe some of them, and none of what is asked for is
+ * described, before the others are shown by their UIDs alone: enough to find one in a mailbox by
+ * halves. And how often at all. */
+#define LIMIT_REFUSALS_IN_VAIN 32u
+#define LIMIT_REFUSALS         1000u
 
 /* Mailboxes in one account. */
 #define LIMIT_MAILBOXES 100000u

@@ -297,6 +297,254 @@ static void test_late_after_break(void **state)
     stub_close(&s);
 }
 
+/* A server that takes back at once that messages are gone. */
+static void test_taken_back(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 3);
+    stub_ask(&s, stub_folder(&s, "INBOX"), &q);
+    struct op *op = stub_take(OP_CHECK);
+    stub_vanished("INBOX", 7, "1:3");
+    stub_answer_look(op, 7, 4, 3, 0);
+    stub_answer(stub_take(OP_META), 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    stub_answer_search(stub_take(OP_SEARCH), "1:3");
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "1:3");
+    for (uint32_t uid = 1; uid < 4; uid++)
+        stub_meta("INBOX", 7, uid, uid, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, stub_folder(&s, "INBOX"), &shown), "1 2 3 ");
+
+    /* Not so of what goes while it is asked which are left. */
+    stub_ask(&s, stub_folder(&s, "INBOX"), &q);
+    op = stub_take(OP_CHECK);
+    stub_changed("INBOX", 7, CHANGE_EXPUNGE);
+    stub_answer_look(op, 7, 4, 3, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    op = stub_take(OP_SEARCH);
+    stub_vanished("INBOX", 7, "2");
+    stub_answer_search(op, "1:3");
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, stub_folder(&s, "INBOX"), &shown), "1 3 ");
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+/* ---- refusals ---- */
+
+/* A server of UIDs 1..n that describes none of a set with one of `doubt` in it, or, as in `rows`,
+ * those before that one. */
+struct refuser {
+    uint32_t n;
+    const char *doubt;
+    bool rows;
+    unsigned commands; /* of metadata */
+};
+
+static bool refuser_rows(const struct refuser *r, const struct op *op)
+{
+    struct uidset asked = {0}, doubt = {0};
+    char *star = strstr(op->text, ":*");
+    bool refused = false;
+    assert_int_equal(uidset_parse(&doubt, r->doubt, strlen(r->doubt)), 0);
+    if (star)
+        uidset_add(&asked, (uint32_t)strtoul(op->text, NULL, 10), r->n);
+    else
+        assert_int_equal(uidset_parse(&asked, op->text, strlen(op->text)), 0);
+    for (size_t i = 0; i < doubt.n; i++)
+        for (uint32_t uid = doubt.r[i].lo; uid <= doubt.r[i].hi; uid++)
+            refused |= uidset_has(&asked, uid);
+    for (size_t i = 0; i < asked.n && (!refused || r->rows); i++)
+        for (uint32_t uid = asked.r[i].lo; uid <= asked.r[i].hi; uid++) {
+            if (uidset_has(&doubt, uid))
+                i = asked.n - 1; /* it breaks off */
+            if (uidset_has(&doubt, uid))
+                break;
+            stub_meta("INBOX", 7, uid, uid, "");
+        }
+    uidset_free(&asked);
+    uidset_free(&doubt);
+    return refused;
+}
+
+/* Lists INBOX; how many commands of metadata that took. */
+static unsigned load_from(struct stub *s, struct refuser *r)
+{
+    struct asker q = ASKER;
+    char all[32];
+    snprintf(all, sizeof all, "1:%u", r->n);
+    r->commands = 0;
+    stub_ask(s, stub_folder(s, "INBOX"), &q);
+    while (!asker_woken(&q)) {
+        struct op *op = stub_take(OP_KINDS);
+        switch (op->kind) {
+        case OP_CHECK:
+            stub_answer_look(op, 7, r->n + 1, r->n, 0);
+            break;
+        case OP_META:
+            r->commands++;
+            assert_true(strlen(op->text) <= 1000);
+            stub_answer(op, refuser_rows(r, op) ? -EIO : 0);
+            break;
+        case OP_SEARCH:
+            stub_answer_search(op, all);
+            break;
+        default:
+            assert_int_equal(op->kind, OP_FLAGS);
+            stub_answer(op, 0);
+        }
+    }
+    assert_int_equal(asker_wait(&q), 0);
+    return r->commands;
+}
+
+/* How many are shown, and how many of them by their UIDs alone. */
+static void count_shown(struct stub *s, size_t *shown, size_t *nameless)
+{
+    struct msg_info page[64];
+    uint64_t after = 0;
+    size_t n;
+    *shown = *nameless = 0;
+    while (account_list(s->account, stub_folder(s, "INBOX"), after, page, 64, &n, NULL) == 0 && n)
+        for (size_t i = 0; i < n; i++, ++*shown) {
+            *nameless += !page[i].named;
+            assert_true(page[i].size);
+            after = page[i].place;
+        }
+}
+
+static void test_doubt(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t n;
+        const char *doubt;
+        bool rows;
+        size_t nameless;
+        unsigned most; /* commands */
+    } cases[] = {
+        {1000, "777", true, 1, 30},
+        {1000, "777", false, 1, 30},
+        {1000, "1", false, 1, 30},
+        {1000, "1000", true, 1, 30},
+        {1000, "1,500,501,1000", false, 4, 100},
+        {1000, "1,500,501,1000", true, 4, 100},
+        {5, "1:5", false, 5, 20},
+        {1000, "1:1000", false, 1000, 34}, /* in vain: they are not asked for one by one */
+        {250000, "123456", false, 1, 50},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stub s = {0};
+        struct refuser r = {.n = cases[i].n, .doubt = cases[i].doubt, .rows = cases[i].rows};
+        size_t shown, nameless;
+        stub_open(&s, "INBOX");
+        assert_in_range(load_from(&s, &r), 1, cases[i].most);
+        assert_true(is_loaded(&s, "INBOX"));
+        count_shown(&s, &shown, &nameless);
+        assert_int_equal(shown, cases[i].n);
+        assert_int_equal(nameless, cases[i].nameless);
+        /* They are not asked for each time. */
+        assert_int_equal(load_from(&s, &r), 0);
+        stub_close(&s);
+    }
+}
+
+/* Two that are listed by their UIDs; the flags are asked for all the same. */
+static void test_doubted_flags(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 10, 3, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_answer(op, 0);
+    stub_answer_search(stub_take(OP_SEARCH), "1,5,9");
+    stub_answer(stub_take(OP_META), 0);
+    op = stub_take(OP_FLAGS);
+    assert_string_equal(op->text, "5,9");
+    assert_int_equal(op->modseq, 0);
+    stub_row("INBOX", 7, 2, "UID 5 FLAGS (\\Deleted)");
+    stub_row("INBOX", 7, 3, "UID 9 FLAGS (\\Seen)");
+    stub_answer(op, -EIO);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 9? ");
+
+    /* It is no message whose name is still on its way, whatever is under way. */
+    struct msg_info m;
+    stub_meta("INBOX", 7, 4, 10, "");
+    stub_ask(&s, inbox, &q);
+    op = stub_take(OP_CHECK);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 9? 10 ");
+    assert_int_equal(account_find(s.account, inbox, 9, 0, &m, NULL), 0);
+    stub_answer_look(op, 7, 11, 4, 0);
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "10:*");
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 9? 10 ");
+    stub_answer(op, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+/* Which UIDs there are is told by a FETCH where SEARCH is refused, but nothing is taken for gone
+ * that it may have left out. */
+static void test_search_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int search, rows; /* errors */
+        const char *told;
+        uint32_t exists;
+        const char *shown;
+    } cases[] = {
+        {-EIO, 0, "1,3", 2, "1 3 "},
+        {-EINVAL, 0, "1,3", 2, "1 3 "},
+        {-EIO, 0, "1,3", 3, "1 2 3 "},
+        {-EIO, -EIO, "1,3", 2, "1 2 3 "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stub s = {0};
+        struct asker q = ASKER;
+        struct buf shown = {0};
+        struct uidset told = {0};
+        char flags[40];
+        stub_open(&s, "INBOX");
+        stub_load(&s, "INBOX", 7, 3);
+        stub_ask(&s, stub_folder(&s, "INBOX"), &q);
+        struct op *op = stub_take(OP_CHECK);
+        stub_changed("INBOX", 7, CHANGE_EXPUNGE);
+        op->state = (struct mailbox_state){.uidvalidity = 7, .exists = cases[i].exists};
+        stub_answer(op, 0);
+        stub_answer(stub_take(OP_SEARCH), cases[i].search);
+        op = stub_take(OP_FLAGS);
+        assert_string_equal(op->text, "1:*");
+        assert_int_equal(uidset_parse(&told, cases[i].told, strlen(cases[i].told)), 0);
+        for (uint32_t uid = 1; uid < 4; uid++) {
+            snprintf(flags, sizeof flags, "UID %u FLAGS ()", uid);
+            if (uidset_has(&told, uid))
+                stub_row("INBOX", 7, uid, flags);
+        }
+        stub_answer(op, cases[i].rows);
+        assert_int_equal(asker_wait(&q), 0);
+        assert_string_equal(stub_shown(&s, stub_folder(&s, "INBOX"), &shown), cases[i].shown);
+        uidset_free(&told);
+        buf_free(&shown);
+        stub_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +555,10 @@ int main(void)
         cmocka_unit_test(test_stale_step),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_late_after_break),
+        cmocka_unit_test(test_taken_back),
+        cmocka_unit_test(test_doubt),
+        cmocka_unit_test(test_doubted_flags),
+        cmocka_unit_test(test_search_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
