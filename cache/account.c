@@ -201,10 +201,11 @@ void account_status(struct account *a, struct buf *out)
              "body bytes ahead in a stream: %" PRIu64 "\n"
              "reads: %" PRIu64 "\nreads from memory: %" PRIu64 "\nbody fetches: %" PRIu64 "\n"
              "bytes fetched ahead: %" PRIu64 "\nbytes fetched ahead in flight: %zu\n"
-             "bytes fetched ahead and not read: %" PRIu64 "\nwake-ups of the watcher: %" PRIu64
-             "\n",
+             "bytes fetched ahead and not read: %" PRIu64
+             "\nmessages of another size than announced: "
+             "%" PRIu64 "\nwake-ups of the watcher: %" PRIu64 "\n",
              a->nfolders, loaded, messages, bytes, a->body_bytes, a->body_inflight, a->stream_ahead,
              a->n_reads, a->n_read_hits, a->n_fetches, a->n_ahead_bytes, a->ahead_inflight,
-             walk_unread(&a->walks), a->n_watch_wakeups);
+             walk_unread(&a->walks), a->n_wrong_sizes, a->n_watch_wakeups);
     account_unlock(a);
 }

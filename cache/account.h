@@ -51,6 +51,9 @@ struct msg_info {
     uint32_t flags; /* FLAG_... bits */
     int64_t date;   /* INTERNALDATE, seconds since the epoch */
     uint64_t size;  /* bytes */
+    bool sized;     /* measured, and not just announced; */
+    bool doubtful;  /* ... not announced at all, or by a server that was wrong before; or measured
+                     * and more than was announced */
     uint64_t place; /* in listings: see account_list() */
     bool named;     /* its header came; else its name is its UID */
     char label[ACCOUNT_LABEL_MAX];
@@ -82,7 +85,8 @@ struct account_hooks {
                   const char *flags);
     /* folder_info.changed is new. */
     void (*folder_changed)(void *ctx, uint32_t id);
-    /* Its true size is another than was announced. */
+    /* It is longer than was announced. Said before account_read() gives bytes that reach the end as
+     * it was announced. */
     void (*msg_size)(void *ctx, uint32_t gen, uint32_t uid);
     /* What the kernel may believe of `name` in the folder `parent` is no longer so. */
     void (*entry_stale)(void *ctx, uint32_t parent, const char *name);
@@ -187,9 +191,11 @@ int account_flags(struct account *a, uint32_t gen, uint32_t uid, struct buf *out
 
 /* ---- bodies (body.c) ---- */
 
-/* Adds the bytes at off..off+len of the message, fewer at its end, to `out`. */
+/* Adds the bytes at off..off+len of the message, fewer only at its end, to `out`. `end`: where the
+ * message ends if that is before where it was said to end, so that whoever was told may not know;
+ * else UINT64_MAX. */
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
-                 struct slices *out, struct waiter *w);
+                 struct slices *out, uint64_t *end, struct waiter *w);
 
 /* `len` bytes given to msg_bytes() were taken up (`stored`: from now on they are found there) or
  * were not wanted. */

@@ -1,10 +1,16 @@
 /* Message bytes: windows of a message under way, and those that came, kept while there is room.
  *
- * Readers of one message share its fetches. A window is asked for without regard to the announced
- * size, which may lie: an answer shorter than the window tells where the message ends. Windows grow
- * from BODY_FIRST_WINDOW to LIMIT_WINDOW while someone reads straight on, and then the next ones
- * are asked for before they are missed. What comes of a window is there for its readers at once,
- * also while the rest is still on its way.
+ * Readers of one message share its fetches. Windows grow from BODY_FIRST_WINDOW to LIMIT_WINDOW
+ * while someone reads straight on, and then the next ones are asked for before they are missed.
+ * What comes of a window is there for its readers at once, also while the rest is still on its way.
+ *
+ * The announced size may lie (RFC 2683 section 3.4.5), and what the kernel is told of an end it
+ * believes. So an answer that depends on where the message ends waits until that is certain
+ * (extent.h), which an honest server tells with the window that ends there.
+ *
+ * A server that ignores windows sends the whole message for each, so it is asked for that, once.
+ * Until a server was seen to send a window, nothing but the beginning of a message is taken for
+ * one.
  *
  * Who has read straight on for a while gets the whole rest of a large message in one fetch, a
  * stream, since servers look for the beginning of each window, and some from the first byte on. It
@@ -12,9 +18,11 @@
 #include "cache/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "cache/extent.h"
 #include "imap/clock.h"
 #include "imap/limits.h"
 #include "imap/log.h"
@@ -34,8 +42,7 @@ struct fetch {
     uint64_t off;
     size_t len;
     size_t got;
-    struct blob *last; /* what came last, and where it begins, if not kept yet */
-    uint64_t last_off;
+    bool whole;     /* the whole message is asked for, and not a window; `len` is no promise then */
     bool no_memory; /* for what came */
     struct waiter *waiters;
 
@@ -65,7 +72,12 @@ struct body {
     bool forgotten;    /* dropped as soon as nothing is under way */
     bool apart;        /* a set did not bring it: it is asked for alone */
     bool no_data;      /* the server had nothing to say of it, and it is being found out why */
-    UT_hash_handle hh; /* in the order of use, oldest first */
+    bool doubtful;     /* what windows of it bring is not to be believed: it is asked for whole */
+    bool began;        /* a window at its beginning was answered, */
+    size_t first;      /* as long a window at its beginning was filled; 0: none was yet */
+    struct extent extent; /* until its size is measured */
+    uint64_t asked;       /* another number under which it was read, since it was moved; 0: none */
+    UT_hash_handle hh;    /* in the order of use, oldest first */
 };
 
 static uint64_t number(uint32_t gen, uint32_t uid)
@@ -143,7 +155,7 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
         if (b == keep)
             continue;
         drop_chunks(a, b);
-        if (!b->fetches && !b->no_data) {
+        if (!b->fetches && !b->no_data && !b->extent.probes) {
             HASH_DEL(a->bodies, b);
             free(b);
         }
@@ -167,7 +179,7 @@ static struct fetch *fetch_at(struct body *b, uint64_t off)
     DL_FOREACH (b->fetches, f) {
         if (off < f->off || off >= f->off + f->len)
             continue;
-        if (!f->op)
+        if (!f->op || (f->whole && off >= fetch_head(f)))
             return f;
         if (off >= fetch_head(f) && off - fetch_head(f) < STREAM_NEAR && !atomic_load(&f->op->hold))
             return f;
@@ -186,28 +198,65 @@ struct body_op {
     uint64_t number;
 };
 
-/* The literal is the truth about a size, RFC822.SIZE a promise (RFC 2683 section 3.4.5). A window
- * that comes short does not prove the end, since some servers cap windows; an empty one does.
- * Returns how far the size was wrong: > 0 when the message is longer than was said. */
-static int learn_size(struct account *a, uint64_t n, uint64_t off, size_t got, size_t len)
+/* Says, once for a mount in the log, that announced sizes are not to be relied on. */
+static void note_wrong(struct account *a, const struct folder *f, const struct msg *m, uint64_t was)
 {
-    struct folder *folder;
-    struct msg *m = msg_by_number(a, (uint32_t)(n >> 32), (uint32_t)n, &folder);
+    if (!a->n_wrong_sizes++)
+        log_warn("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced; the sizes that "
+                 "this server announces are shown until a message was read",
+                 f->wire, m->uid, m->size, was);
+    else
+        log_debug("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced", f->wire,
+                  m->uid, m->size, was);
+}
+
+/* Now it is certain. That the message is longer the kernel must know before a reader comes to what
+ * it takes for the end. That it is shorter the readers' own answers say: see account_read(). */
+static void settle(struct account *a, const struct body *b, const struct folder *f, struct msg *m,
+                   uint64_t size)
+{
+    uint64_t was = msg_size(m);
+    bool announced = m->size && m->size != MSG_UNKNOWN_SIZE;
+    m->size = size;
+    m->flags |= MSG_SIZED;
+    m->resized = (int8_t)(size < was ? -1 : size > was);
+    if (size == was)
+        return;
+    if (announced)
+        note_wrong(a, f, m, was);
+    if (size < was)
+        return;
+    a->hooks.msg_size(a->hooks.ctx, f->gen, m->uid);
+    if (b->asked)
+        a->hooks.msg_size(a->hooks.ctx, (uint32_t)(b->asked >> 32), (uint32_t)b->asked);
+}
+
+/* Of the window of `len` bytes at `off`, `got` came; or of the whole message, if `whole`.
+ *
+ * A window that comes short does not prove the end by itself, since some servers cap windows: one
+ * does that ends where the end was announced, or is shorter than others were that this server
+ * sent. */
+static void learn(struct account *a, struct body *b, uint64_t off, size_t got, size_t len,
+                  bool whole)
+{
+    struct folder *f;
+    struct msg *m = msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &f);
     if (!m)
-        return 0;
-    uint64_t was = m->size, end = off + got;
-    if (got == 0 && off < was) {
-        m->size = off;
-    } else if (got && got < len && end >= was) {
-        m->size = end;
-        m->flags |= MSG_SIZED;
-    } else if (got && end > was) {
-        m->size = end + MSG_UNKNOWN_SIZE; /* there may be more: let readers ask */
-    }
-    if (m->size != was)
-        log_debug("%s: UID %u does not have the %llu bytes that were announced", folder->wire,
-                  m->uid, (unsigned long long)was);
-    return m->size > was ? 1 : m->size < was ? -1 : 0;
+        return;
+    if (off == 0 && got == len && !whole)
+        b->first = len;
+    if (b->first && msg_size(m) > b->first && (whole ? got > b->first : m->size > b->first))
+        a->windows = true;
+    if (m->flags & MSG_SIZED)
+        return;
+    bool last = whole || (got && got < len && (off + got == m->size || got < a->longest_window));
+    if (!whole && got > a->longest_window)
+        a->longest_window = got;
+    extent_learn(&b->extent, off, got, len, last);
+    if (!extent_known(&b->extent))
+        return;
+    settle(a, b, f, m, b->extent.seen);
+    b->extent = (struct extent){0};
 }
 
 static void keep_bytes(struct account *a, struct body *b, uint64_t off, struct blob *bytes)
@@ -247,20 +296,18 @@ struct str body_begin(struct account *a, uint32_t gen, uint32_t uid)
     return c && c->off == 0 ? (struct str){c->bytes->data, c->len} : (struct str){"", 0};
 }
 
-int body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
-              size_t len)
+void body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
+               size_t len)
 {
     struct body *b = use_body(a, number(f->gen, uid));
-    int resized = learn_size(a, b->number, 0, bytes->len, len);
+    b->began = true;
+    learn(a, b, 0, bytes->len, len, false);
     if (!b->chunks || b->chunks->off >= bytes->len) {
         keep_bytes(a, b, 0, bytes);
         b->window = len;
         b->frontier = bytes->len; /* who reads on from there reads straight on */
     }
     evict(a, b, 0);
-    if (resized > 0)
-        a->hooks.msg_size(a->hooks.ctx, f->gen, uid);
-    return resized;
 }
 
 /* How many of these bytes are here, up to the first that is not. */
@@ -318,49 +365,30 @@ static void stream_drain(struct account *a, struct body *b, uint64_t off, uint64
         drop_chunk(a, b, b->chunks);
 }
 
-/* The bytes that may be the message's last ones: kept only once it is known, or with it in one go,
- * whether they are, so that nobody is told of an end that is none. */
-static void keep_last(struct account *a, struct body *b, struct fetch *f)
-{
-    if (f->last && present(b, f->last_off, f->last->len) < f->last->len)
-        keep_bytes(a, b, f->last_off, f->last);
-    blob_unref(f->last);
-    f->last = NULL;
-}
-
 static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
 {
     struct body_op *bo = op->ctx;
     struct account *a = bo->a;
     struct fetch *f = bo->fetch;
-    struct folder *folder;
-    struct waiter *woken = NULL;
     (void)uid;
     account_lock(a);
     struct body *b = find_body(a, bo->number);
-    uint32_t gen = (uint32_t)(bo->number >> 32);
-    if (f->last && at > 0) {
-        /* There is more behind the announced end. */
-        if (learn_size(a, bo->number, f->off, f->got, f->got) > 0)
-            a->hooks.msg_size(a->hooks.ctx, gen, (uint32_t)bo->number);
-        keep_last(a, b, f);
-    }
-    blob_unref(f->last); /* of an attempt whose connection was lost */
-    f->last = bytes;
-    f->last_off = f->off + at;
-    f->no_memory = !bytes;
+    uint64_t off = f->off + at;
+    f->no_memory |= !bytes;
     f->got = at + (bytes ? bytes->len : 0);
-    const struct msg *m = msg_by_number(a, gen, (uint32_t)bo->number, &folder);
-    if (m && f->got < f->len && f->off + f->got < m->size) {
-        keep_last(a, b, f);
-        woken = waiters_take(&f->waiters);
-    }
+    /* After a lost connection they come from the start again. */
+    if (bytes && present(b, off, bytes->len) < bytes->len)
+        keep_bytes(a, b, off, bytes);
+    if (bytes && bytes->len && off + bytes->len > b->extent.seen)
+        b->extent.seen = off + bytes->len;
+    struct waiter *woken = waiters_take(&f->waiters);
     if (op->pieces)
         a->pieces = PIECES_YES;
     if (f->op)
         stream_fill(a, f);
     evict(a, b, 0);
     account_unlock(a);
+    blob_unref(bytes);
     wake_all(woken, 0);
 }
 
@@ -377,6 +405,7 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
     b->no_data = !b->no_data;
     if (!b->no_data)
         return -EIO;
+    b->doubtful = true; /* some have no answer to a window, and one to the whole */
     folder_recheck(a, f, m->uid, waiters_take(&fetch->waiters));
     return 0;
 }
@@ -385,7 +414,7 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
 static size_t fetch_share(const struct account *a, const struct fetch *f)
 {
     size_t limit = stream_limit(a);
-    return f->op && f->len > limit ? limit : f->len;
+    return (f->op || f->whole) && f->len > limit ? limit : f->len;
 }
 
 static void stream_end(struct account *a, struct body *b, struct fetch *f)
@@ -397,6 +426,23 @@ static void stream_end(struct account *a, struct body *b, struct fetch *f)
         b->frontier = fetch_head(f);
     a->streaming = false;
     a->stream_ahead = 0;
+}
+
+/* All has come that the server sends for it. */
+static int take_end(struct account *a, struct body *b, const struct fetch *f)
+{
+    struct folder *folder;
+    if (f->off == 0 && f->got == 0 && !f->whole) {
+        b->doubtful = true; /* a message without a byte is asked for once more, another way */
+        return 0;
+    }
+    b->began |= f->off == 0;
+    learn(a, b, f->off, f->got, f->len, f->whole);
+    const struct msg *m =
+        msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &folder);
+    /* Who needs the bytes would ask for them again and again. */
+    bool hole = m && m->flags & MSG_SIZED && f->got == 0 && f->off < m->size;
+    return hole ? -EIO : 0;
 }
 
 static void on_body_done(struct op *op)
@@ -419,15 +465,12 @@ static void on_body_done(struct op *op)
     DL_DELETE(b->fetches, f);
     if (f->op)
         stream_end(a, b, f);
-    int resized = 0;
-    if (err == -ECANCELED)
+    if (err == -ECANCELED || err == -EAGAIN)
         err = 0; /* who waits for more asks again */
-    else if (!err && !op->err) {
-        resized = learn_size(a, bo->number, f->off, f->got, f->len);
-        keep_last(a, b, f);
-    } else {
+    else if (!err && !op->err)
+        err = take_end(a, b, f);
+    else
         b->frontier = 0;
-    }
     struct waiter *woken = waiters_take(&f->waiters);
     /* Before they are served, their bytes must not be evicted: what is evicted is of others. */
     if (b->forgotten && !b->fetches) {
@@ -436,33 +479,27 @@ static void on_body_done(struct op *op)
     } else {
         evict(a, b, 0);
     }
-    uint32_t gen = (uint32_t)(bo->number >> 32), uid = (uint32_t)bo->number;
-    /* Of more bytes the kernel must know before the reader gets these, or he stops at what seemed
-     * the end. Of fewer it learns by the reader's short read, unless it was told something newer
-     * before: so that note comes second. */
-    if (resized > 0)
-        a->hooks.msg_size(a->hooks.ctx, gen, uid);
     account_unlock(a);
     wake_all(woken, err);
-    if (resized < 0)
-        a->hooks.msg_size(a->hooks.ctx, gen, uid);
-    blob_unref(f->last);
     free(f);
     free(bo);
     op_free(op);
 }
 
-/* Asks for the bytes; as a stream or not. */
+/* What kind of fetch it is. */
+enum kind { WINDOW, STREAM, WHOLE, WHOLE_STREAM };
+
 static struct fetch *submit_fetch(struct account *a, struct body *b, const struct folder *folder,
-                                  uint32_t uid, uint64_t off, size_t len, bool stream)
+                                  uint32_t uid, uint64_t off, size_t len, enum kind kind)
 {
+    bool stream = kind == STREAM || kind == WHOLE_STREAM;
     struct op *op = op_new(OP_BODY, folder->wire, folder->uidvalidity);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->off = off;
     f->len = len;
     f->op = stream ? op : NULL;
+    f->whole = kind == WHOLE || kind == WHOLE_STREAM;
     DL_APPEND(b->fetches, f);
-    b->frontier = off + len;
     a->body_inflight += fetch_share(a, f);
     a->n_fetches++;
 
@@ -472,6 +509,7 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
     op->off = off;
     op->len = (uint32_t)len;
     op->stream = stream;
+    op->whole = f->whole;
     op->mark_seen = a->config->mark_seen;
     op->on_bytes = on_body_bytes;
     op->done = on_body_done;
@@ -485,6 +523,35 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
 static bool ends_there(const struct msg *m, uint64_t end)
 {
     return m && !(m->flags & MSG_SIZED) && end == m->size;
+}
+
+/* The whole message, since windows of it cannot be had, or not be believed. */
+static struct fetch *start_whole(struct account *a, struct body *b, const struct folder *folder,
+                                 const struct msg *m, uint64_t reader)
+{
+    bool stream = msg_size(m) >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT && !a->streaming &&
+                  !b->left && pool_may_stream(a->pool);
+    struct fetch *f =
+        submit_fetch(a, b, folder, m->uid, 0, LIMIT_LITERAL, stream ? WHOLE_STREAM : WHOLE);
+    b->frontier = 0; /* nobody asks for what is ahead of its reader */
+    if (stream) {
+        a->streaming = true;
+        b->stream = f;
+        f->reader = reader;
+    }
+    return f;
+}
+
+/* Does a window at `off` have to wait for the one at the beginning of the message, which tells
+ * whether the server knows windows at all? */
+static bool begins_first(const struct account *a, const struct body *b, uint64_t off)
+{
+    return off > 0 && !a->windows && !b->began;
+}
+
+static bool wants_whole(struct account *a, const struct body *b, uint64_t off)
+{
+    return b->doubtful || (off > 0 && !a->windows) || pool_ignores_windows(a->pool);
 }
 
 static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
@@ -506,7 +573,9 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
             len = (size_t)(c->off - off); /* not what is there already */
     if (ends_there(msgtable_find(&folder->msgs, uid), off + len))
         len++;
-    return submit_fetch(a, b, folder, uid, off, len, false);
+    struct fetch *f = submit_fetch(a, b, folder, uid, off, len, WINDOW);
+    b->frontier = off + len;
+    return f;
 }
 
 /* May what is left behind the frontier be streamed, and is it worth it? One message at a time, so
@@ -526,7 +595,8 @@ static void start_stream(struct account *a, struct body *b, const struct folder 
     if (ends_there(m, b->frontier + len))
         len++;
     a->streaming = true;
-    b->stream = submit_fetch(a, b, folder, m->uid, b->frontier, (size_t)len, true);
+    b->stream = submit_fetch(a, b, folder, m->uid, b->frontier, (size_t)len, STREAM);
+    b->frontier += len;
     b->stream->run = b->run;
     b->stream->reader = reader;
 }
@@ -551,14 +621,6 @@ static size_t add_chunks(const struct body *b, uint64_t off, size_t len, struct 
     return copied;
 }
 
-/* Whether there is more than a size that learn_size() guessed, the reader is left to find out. An
- * answer that takes the guess back at once would reach the kernel while it asks for the size, and
- * then it goes by what it believed before: the reader stops too early. */
-static bool is_guess(const struct body *b, const struct msg *m)
-{
-    return m->size == b->frontier + MSG_UNKNOWN_SIZE;
-}
-
 /* Someone reads straight on: have the next windows under way before he comes to them, as far as he
  * has come twice over. */
 static void read_ahead(struct account *a, struct body *b, const struct folder *folder,
@@ -566,9 +628,10 @@ static void read_ahead(struct account *a, struct body *b, const struct folder *f
 {
     uint64_t come = reader > b->run ? reader - b->run : 0;
     uint64_t most = come < LIMIT_WINDOW ? 2 * come : 2 * LIMIT_WINDOW;
-    while (come >= BODY_FIRST_WINDOW && b->frontier < m->size && !is_guess(b, m) &&
-           reader <= b->frontier && b->frontier - reader < most &&
-           a->body_inflight <= a->config->cache / 2) {
+    if (wants_whole(a, b, b->frontier))
+        return;
+    while (come >= BODY_FIRST_WINDOW && b->frontier < m->size && reader <= b->frontier &&
+           b->frontier - reader < most && a->body_inflight <= a->config->cache / 2) {
         bool stream = come >= STREAM_AFTER && stream_suits(a, b, m);
         if (stream && a->pieces == PIECES_UNKNOWN && b->fetches && b->window >= TELLING)
             break; /* what is under way tells whether they come in pieces */
@@ -579,27 +642,60 @@ static void read_ahead(struct account *a, struct body *b, const struct folder *f
     }
 }
 
+/* Sees to it that byte `at` comes, or that the message is known to end before it; `end`: only where
+ * it ends is asked. 0, or -errno. */
+static int fetch_for(struct account *a, struct body *b, const struct folder *folder,
+                     const struct msg *m, uint64_t at, size_t least, bool end, struct waiter *w)
+{
+    uint64_t reader = at;
+    bool probe = end || (b->extent.bounded && at >= b->extent.bound);
+    if (probe && !extent_probe(&b->extent, &at)) {
+        log_warn("%s: UID %u has no end", folder->wire, m->uid);
+        return -EIO;
+    }
+    if (begins_first(a, b, at))
+        at = 0;
+    struct fetch *f = fetch_at(b, at);
+    if (!f && wants_whole(a, b, at)) {
+        f = start_whole(a, b, folder, m, reader);
+    } else if (!f && probe) {
+        f = submit_fetch(a, b, folder, m->uid, at, EXTENT_STEP, WINDOW);
+        extent_asked(&b->extent);
+    } else if (!f) {
+        f = start_fetch(a, b, folder, m->uid, at, least);
+    }
+    waiter_add(&f->waiters, w);
+    if (f->whole && f->op && atomic_load(&f->op->hold))
+        pool_resume(a->pool, f->op);
+    return -EINPROGRESS;
+}
+
 int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, size_t len,
-                 struct slices *out, struct waiter *w)
+                 struct slices *out, uint64_t *end, struct waiter *w)
 {
     int result = 0;
     struct folder *folder;
     account_lock(a);
     struct msg *m = msg_by_number(a, gen, uid, &folder);
+    *end = UINT64_MAX;
     if (!m) {
         result = -ESTALE;
         goto out;
     }
-    if (off >= m->size)
+    bool sized = m->flags & MSG_SIZED;
+    *end = m->resized < 0 ? m->size : UINT64_MAX;
+    if (sized && off >= m->size)
         goto out;
-    if (len > m->size - off)
+    if (sized && len > m->size - off)
         len = (size_t)(m->size - off);
     struct walk_lead lead = prefetch_read(a, folder, m, off, len);
     struct body *b = use_body(a, number(folder->gen, m->uid));
+    if (b->number != number(gen, uid))
+        b->asked = number(gen, uid);
     size_t have = add_chunks(b, off, len, out);
     a->n_reads++;
     stream_drain(a, b, off, off + have);
-    if (have == len) {
+    if (have == len && (sized || off + len < msg_size(m))) {
         a->n_read_hits++;
         read_ahead(a, b, folder, m, off + len);
         evict(a, b, off);
@@ -609,13 +705,10 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     slices_reset(out);
     result = -EINPROGRESS;
     if (!prefetch_await(a, folder, m, off + have, w) &&
-        (off + have > 0 || b->fetches || b->apart || !prefetch_join(a, folder, m, w))) {
-        struct fetch *f = fetch_at(b, off + have);
-        if (!f)
-            f = start_fetch(a, b, folder, m->uid, off + have, len - have);
-        waiter_add(&f->waiters, w);
+        (off + have > 0 || b->fetches || b->apart || !prefetch_join(a, folder, m, w)))
+        result = fetch_for(a, b, folder, m, off + have, len - have, have == len, w);
+    if (result == -EINPROGRESS)
         read_ahead(a, b, folder, m, off + have);
-    }
     prefetch_more(a, folder, &lead);
 out:
     account_unlock(a);

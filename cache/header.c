@@ -146,7 +146,8 @@ static struct header *cut(struct account *a, const struct folder *f, const struc
 {
     struct buf fields = {0};
     struct str begin = body_begin(a, f->gen, m->uid);
-    bool whole = begin.n && (cut_fields(begin.p, begin.n, &fields) || begin.n >= m->size);
+    bool whole = begin.n && (cut_fields(begin.p, begin.n, &fields) ||
+                             (m->flags & MSG_SIZED && begin.n >= m->size));
     struct header *h = whole ? add_header(a, number(f->gen, m->uid)) : NULL;
     if (h)
         keep(a, h, &fields);

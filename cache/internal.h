@@ -13,10 +13,6 @@
 #include "imap/flags.h"
 #include "imap/op.h"
 
-/* What a message is said to hold, or to hold more than is known, while only reading it can tell:
- * the kernel asks for no byte beyond what it was told. */
-enum { MSG_UNKNOWN_SIZE = 64 * 1024 };
-
 /* What a sync still has to do; see sync.c. */
 enum sync_todo {
     SYNC_NEW = 1,    /* fetch metadata from sync_from up */
@@ -178,7 +174,10 @@ struct account {
     struct body *bodies; /* see body.c */
     size_t body_bytes, body_inflight;
     enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
-    bool streaming;                                        /* a message is being streamed, */
+    bool windows;           /* the server was seen to send the window that was asked for */
+    size_t longest_window;  /* bytes of the longest answer to one */
+    uint64_t n_wrong_sizes; /* messages that were not as long as was announced */
+    bool streaming;         /* a message is being streamed, */
     uint64_t stream_ahead;  /* ... and so much of it lies ahead of its reader */
     struct walks walks;     /* see walk.h */
     struct batch *batches;  /* see prefetch.c */
@@ -387,12 +386,10 @@ void body_apart(struct account *a, uint32_t gen, uint32_t uid);
 /* The first bytes of it that are here, as long as the lock is held. */
 struct str body_begin(struct account *a, uint32_t gen, uint32_t uid);
 
-/* Keeps the first bytes of a message, of which `len` were asked for; shares `bytes`. Learns the
- * size from it, and returns how far what was announced is wrong: > 0 when the message is longer,
- * and then this was said upward; < 0 when it is shorter, and the caller must say so once the bytes
- * are out. */
-int body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
-              size_t len);
+/* Keeps the first bytes of a message, of which `len` were asked for; shares `bytes`. Learns from
+ * them how long the message is. */
+void body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
+               size_t len);
 void bodies_free(struct account *a);
 
 /* ---- prefetch.c: bodies asked for before they are read ---- */

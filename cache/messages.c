@@ -65,7 +65,10 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
     out->uid = m->uid;
     out->flags = m->flags & FLAG_SYSTEM;
     out->date = m->date;
-    out->size = m->size;
+    out->size = msg_size(m);
+    out->sized = m->flags & MSG_SIZED;
+    out->doubtful = out->sized ? m->resized > 0
+                               : !m->size || m->size == MSG_UNKNOWN_SIZE || a->n_wrong_sizes;
     out->place = msg_place(m);
     out->named = m->flags & MSG_NAMED;
     const char *label = msgtable_label(&f->msgs, m);
@@ -257,7 +260,7 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     if (row->has & FETCH_DATE && !(m->flags & MSG_NAMED))
         m->date = row->date;
     if (row->has & FETCH_SIZE && !(m->flags & MSG_SIZED))
-        m->size = row->size ? row->size : MSG_UNKNOWN_SIZE;
+        m->size = row->size;
     if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
         msgtable_set_label(&f->msgs, m, label, label_len);
         m->flags |= MSG_NAMED;

@@ -30,7 +30,18 @@ struct msg {
     uint32_t uid;
     uint32_t flags;
     uint32_t label; /* offset in msgtable.labels */
+    int8_t resized; /* measured, it was found longer (1) or shorter (-1) than announced */
 };
+
+/* What a message is said to hold while only reading it can tell: the kernel asks for no byte beyond
+ * what it was told. */
+enum { MSG_UNKNOWN_SIZE = 64 * 1024 };
+
+/* Its size as far as is known. That a message is empty is believed once it was measured. */
+static inline uint64_t msg_size(const struct msg *m)
+{
+    return m->size || m->flags & MSG_SIZED ? m->size : MSG_UNKNOWN_SIZE;
+}
 
 /* Neighbours: never none, ascending UIDs, gone ones included. */
 struct msgblock {

@@ -82,12 +82,13 @@ static struct waiter *take_awaited(struct batch *b, uint32_t uid)
     return NULL;
 }
 
-/* Are these bytes certainly the whole message, and is it not the one kept back? */
+/* Are these bytes certainly the whole message, as long as was announced, and is it not the one kept
+ * back? */
 static bool can_go_up(const struct account *a, const struct batch *b, const struct msg *m,
-                      size_t got)
+                      uint64_t announced, size_t got)
 {
-    return a->hooks.msg_bytes && b->kept && m->uid != b->kept && got == m->size && got < b->len &&
-           got < BODY_FIRST_WINDOW;
+    return a->hooks.msg_bytes && b->kept && m->uid != b->kept && m->flags & MSG_SIZED &&
+           got == m->size && got == announced && got < BODY_FIRST_WINDOW;
 }
 
 static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
@@ -107,10 +108,10 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
     uidset_remove(&b->pending, uid);
     struct waiter *waiters = take_awaited(b, uid);
     const struct msg *m = msg_by_number(a, b->gen, uid, &f);
-    int resized = 0;
     if (m && m->uid == uid && f->gen == b->gen) {
-        resized = body_take(a, f, uid, bytes, b->len);
-        if (!waiters && !resized && can_go_up(a, b, m, bytes->len)) {
+        uint64_t announced = m->size;
+        body_take(a, f, uid, bytes, b->len);
+        if (!waiters && can_go_up(a, b, m, announced, bytes->len)) {
             a->ahead_inflight += bytes->len; /* until account_stored() */
             a->hooks.msg_bytes(a->hooks.ctx, b->gen, uid, blob_ref(bytes));
         }
@@ -118,8 +119,6 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
     account_unlock(a);
     blob_unref(bytes);
     wake_all(waiters, 0);
-    if (resized < 0)
-        a->hooks.msg_size(a->hooks.ctx, b->gen, uid);
 }
 
 /* Who still waits when the batch is done has missed something. He asks again, for himself; unless
@@ -207,6 +206,7 @@ struct gathered {
 static void gather(struct account *a, const struct folder *f, const struct walk_lead *lead,
                    size_t most, size_t len, struct gathered *out)
 {
+    bool whole = pool_ignores_windows(a->pool);
     size_t ranges = most_ranges(&f->msgs);
     struct place at;
     const struct msg *m;
@@ -216,8 +216,8 @@ static void gather(struct account *a, const struct folder *f, const struct walk_
         if (!known && lead->side == WALK_UP)
             break; /* the listing is on its way there */
         bool wanted = known && msg_visible(m) && (lead->r->evicted || !(m->flags & MSG_STORED)) &&
-                      !ends_with(m, len) && !body_known(a, f->gen, m->uid) &&
-                      !batch_of(a, f->gen, m->uid);
+                      !ends_with(m, len) && !(whole && msg_size(m) > len) &&
+                      !body_known(a, f->gen, m->uid) && !batch_of(a, f->gen, m->uid);
         /* A set with many gaps makes a long command: the rest comes in the next one. */
         if (wanted && out->set.n >= ranges && !uidset_touches(&out->set, m->uid))
             break;
@@ -322,7 +322,7 @@ static bool withdraw(struct account *a, struct batch *b, const struct msg *m)
 {
     if (!pool_amend(a->pool, b->op, m->uid, false))
         return false;
-    uint64_t bytes = m->size < b->len ? m->size : b->len;
+    uint64_t bytes = msg_size(m) < b->len ? msg_size(m) : b->len;
     bytes = bytes < b->left ? bytes : b->left;
     b->left -= bytes;
     *b->inflight -= bytes;
@@ -349,7 +349,7 @@ bool prefetch_await(struct account *a, const struct folder *f, const struct msg 
 
 bool prefetch_join(struct account *a, const struct folder *f, const struct msg *m, struct waiter *w)
 {
-    if (!a->config->prefetch || a->config->mark_seen || m->size > BODY_FIRST_WINDOW ||
+    if (!a->config->prefetch || a->config->mark_seen || msg_size(m) > BODY_FIRST_WINDOW ||
         ends_with(m, BODY_FIRST_WINDOW))
         return false;
     struct batch *b;
@@ -367,7 +367,7 @@ bool prefetch_join(struct account *a, const struct folder *f, const struct msg *
         a->n_fetches++;
     }
     uidset_add(&b->pending, m->uid, m->uid);
-    expect(b, 1, m->size);
+    expect(b, 1, msg_size(m));
     await(b, m->uid, w);
     if (!joins)
         pool_submit(a->pool, b->op);

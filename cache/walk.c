@@ -33,7 +33,7 @@ size_t walk_window(const struct walk_reading *r)
 size_t walk_share(const struct walk_reading *r, const struct msg *m)
 {
     size_t window = walk_window(r);
-    return m->size < window ? (size_t)m->size : window;
+    return msg_size(m) < window ? (size_t)msg_size(m) : window;
 }
 
 /* ---- readings ---- */
@@ -106,7 +106,7 @@ static void record(struct walk_reading *r, const struct msg *m)
         r->bytes += walk_share(r, m);
     }
     was_read(r, m);
-    if (m->size > BODY_FIRST_WINDOW) {
+    if (msg_size(m) > BODY_FIRST_WINDOW) {
         size_t slot = r->nlarge++ % WALK_LARGE;
         if (r->large[slot].uid && !r->large[slot].read_on && r->deepness)
             r->deepness--;

@@ -4,6 +4,7 @@
 
 #include "fs/events.h"
 #include "fs/name.h"
+#include "fs/reading.h"
 #include "fs/status.h"
 
 struct node node_of(fuse_ino_t ino)
@@ -53,13 +54,16 @@ void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *
         st->st_mtime = st->st_ctime = st->st_atime = f->changed;
 }
 
-void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st)
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t pid,
+                  struct stat *st)
 {
     attr_common(fs, st, S_IFREG, 0600);
     st->st_ino = ino ? ino : ino_message(m->gen, m->uid);
     st->st_size = (off_t)m->size;
     st->st_blocks = (blkcnt_t)((m->size + 511) / 512);
     st->st_mtime = st->st_ctime = st->st_atime = m->date;
+    if (!m->sized)
+        reading_told(fs->reading, st->st_ino, pid);
 }
 
 void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
@@ -77,12 +81,18 @@ void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
         events_stat(fs, st);
 }
 
-int attr_now(struct fs *fs, fuse_ino_t ino, struct stat *st)
+double attr_timeout(const struct msg_info *m)
+{
+    return m->doubtful ? 0 : TIMEOUT_MESSAGE;
+}
+
+int attr_now(struct fs *fs, fuse_ino_t ino, pid_t pid, struct stat *st, double *timeout)
 {
     struct node n = node_of(ino);
     struct msg_info m;
     struct folder_info f;
     int err = 0;
+    *timeout = TIMEOUT_OTHER;
     switch (n.kind) {
     case NODE_FOLDER:
         err = account_folder(fs->account, n.id, &f);
@@ -91,27 +101,21 @@ int attr_now(struct fs *fs, fuse_ino_t ino, struct stat *st)
         break;
     case NODE_MESSAGE:
         err = account_msg(fs->account, n.id, n.uid, &m);
-        if (!err)
-            attr_message(fs, &m, ino, st);
+        if (!err) {
+            attr_message(fs, &m, ino, pid, st);
+            *timeout = attr_timeout(&m);
+        }
+        break;
+    case NODE_STATUS:
+    case NODE_EVENTS:
+        *timeout = 0;
+        attr_control(fs, ino, st);
         break;
     default:
         attr_control(fs, ino, st);
         break;
     }
     return err;
-}
-
-double attr_timeout(fuse_ino_t ino)
-{
-    switch (node_of(ino).kind) {
-    case NODE_MESSAGE:
-        return TIMEOUT_MESSAGE;
-    case NODE_STATUS:
-    case NODE_EVENTS:
-        return 0;
-    default:
-        return TIMEOUT_OTHER;
-    }
 }
 
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256])

@@ -16,12 +16,14 @@ struct events;
 struct status;
 struct store;
 struct wishes;
+struct reading;
 
 struct fs {
     const struct options *opt;
     struct account *account;
     struct notifier *notifier;
     struct store *store;
+    struct reading *reading;
     struct status *status;
     struct events *events;
     bool no_open; /* the kernel does without open and release */
@@ -58,23 +60,28 @@ struct node node_of(fuse_ino_t ino);
 fuse_ino_t ino_folder(uint32_t id);
 fuse_ino_t ino_message(uint32_t gen, uint32_t uid);
 
-/* Attributes; st_ino is the caller's if it has one already (0: take the natural one). */
+/* Attributes, to be told to the thread `pid` right afterwards; st_ino is the caller's if it has one
+ * already (0: take the natural one). */
 void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *st);
-void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t pid,
+                  struct stat *st);
 void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st);
 
 /* The attributes of whatever `ino` stands for, as far as is known: 0 or -ESTALE. */
-int attr_now(struct fs *fs, fuse_ino_t ino, struct stat *st);
+int attr_now(struct fs *fs, fuse_ino_t ino, pid_t pid, struct stat *st, double *timeout);
 
-/* For how many seconds the kernel may believe them. */
-double attr_timeout(fuse_ino_t ino);
+/* For how many seconds the kernel may believe those of a message. */
+double attr_timeout(const struct msg_info *m);
 
 /* The name under which the message is listed; returns its length. */
 size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256]);
 
 /* How long the kernel may believe what it was told, in seconds. Mail does not change under its
- * number, so its attributes stay. Its name stays as long as it is promised that its going will be
- * told (account_promise()). The rest is asked again. */
+ * number, so its attributes stay, unless its size is in doubt: then each read(2) asks for them
+ * first. Of two that do so at once, while the size becomes known, the kernel would else let one go
+ * on with the old one, since it takes attributes for new before all of them are. Its name stays as
+ * long as it is promised that its going will be told (account_promise()). The rest is asked again.
+ */
 #define TIMEOUT_MESSAGE 86400.0
 #define TIMEOUT_NAME    ((double)ACCOUNT_PROMISE)
 #define TIMEOUT_FOLDER  1.0

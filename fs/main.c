@@ -19,6 +19,7 @@
 #include "fs/fs.h"
 #include "fs/name.h"
 #include "fs/notify.h"
+#include "fs/reading.h"
 #include "fs/request.h"
 #include "fs/secret.h"
 #include "fs/status.h"
@@ -201,6 +202,11 @@ static void on_folder_changed(void *ctx, uint32_t id)
 static void on_msg_size(void *ctx, uint32_t gen, uint32_t uid)
 {
     notify_attr(((struct fs *)ctx)->notifier, ino_message(gen, uid));
+}
+
+static void on_telling(void *ctx, fuse_ino_t ino)
+{
+    reading_told(((struct fs *)ctx)->reading, ino, 0);
 }
 
 static void on_entry_stale(void *ctx, uint32_t parent, const char *name)
@@ -441,7 +447,8 @@ static int mount_account(struct options *o, struct fuse_args *args)
     if (check_mountpoint(o, &why) != 0)
         return complain(&why);
     struct fs fs = {.opt = o,
-                    .notifier = notifier_new(),
+                    .notifier = notifier_new(on_telling, &fs),
+                    .reading = reading_new(),
                     .store = store_new(on_stored, &fs),
                     .status = status_new(),
                     .events = events_new(),
@@ -456,6 +463,7 @@ static int mount_account(struct options *o, struct fuse_args *args)
     if (se)
         fuse_session_destroy(se);
     notifier_free(fs.notifier);
+    reading_free(fs.reading);
     store_free(fs.store);
     status_free(fs.status);
     events_free(fs.events);

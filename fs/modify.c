@@ -115,7 +115,7 @@ static void mkdir_step(struct request *r)
     }
     found.kind = NODE_FOLDER;
     struct fuse_entry_param e;
-    lookup_entry(r->fs, &found, &e);
+    lookup_entry(r->fs, r->pid, &found, &e);
     request_entry(r, &e);
 }
 
@@ -269,8 +269,10 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 {
     struct fs *fs = fuse_req_userdata(req);
     struct stat now;
+    double timeout;
     (void)fi;
-    if (to_set == FUSE_SET_ATTR_MODE && attr_now(fs, ino, &now) == 0 &&
+    if (to_set == FUSE_SET_ATTR_MODE &&
+        attr_now(fs, ino, fuse_req_ctx(req)->pid, &now, &timeout) == 0 &&
         ((now.st_mode ^ attr->st_mode) & 07777) == 0)
         fuse_reply_attr(req, &now, TIMEOUT_OTHER);
     else

@@ -11,8 +11,9 @@
 struct notifier;
 struct buf;
 
-/* Nothing is told before notifier_start(). */
-struct notifier *notifier_new(void);
+/* Nothing is told before notifier_start(). Before attributes are, `telling` is called on the thread
+ * that does it. */
+struct notifier *notifier_new(void (*telling)(void *ctx, fuse_ino_t ino), void *ctx);
 int notifier_start(struct notifier *n, struct fuse_session *se);
 
 /* Ends the threads; what is queued is dropped, and so is all that comes later. Somebody must still
@@ -32,9 +33,15 @@ void notify_gone(struct notifier *n, fuse_ino_t parent, const char *name, fuse_i
 /* The attributes of `ino` changed, not its bytes. */
 void notify_attr(struct notifier *n, fuse_ino_t ino);
 
+/* The same, in so many ms. */
+void notify_attr_later(struct notifier *n, fuse_ino_t ino, int64_t ms);
+
 /* Calls `then(arg)` on a thread of the notifier after all that was to be told of attributes before.
  * Returns false, and does nothing, when that is told already or the notifier is not running. */
 bool notify_then(struct notifier *n, void (*then)(void *), void *arg);
+
+/* Calls it in so many ms; returns false, and does nothing, when the notifier is not running. */
+bool notify_then_later(struct notifier *n, void (*then)(void *), void *arg, int64_t ms);
 
 /* Appends lines for the status. */
 void notifier_status(struct notifier *n, struct buf *out);

@@ -46,12 +46,13 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct stat st;
+    double timeout;
     (void)fi;
-    int err = attr_now(fuse_req_userdata(req), ino, &st);
+    int err = attr_now(fuse_req_userdata(req), ino, fuse_req_ctx(req)->pid, &st, &timeout);
     if (err)
         fuse_reply_err(req, -err);
     else
-        fuse_reply_attr(req, &st, attr_timeout(ino));
+        fuse_reply_attr(req, &st, timeout);
 }
 
 /* What access(2) and chdir(2) ask. The owner's bits are meant for whoever may come here at all;
@@ -60,7 +61,8 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
     struct fs *fs = fuse_req_userdata(req);
     struct stat st;
-    int err = attr_now(fs, ino, &st);
+    double timeout;
+    int err = attr_now(fs, ino, fuse_req_ctx(req)->pid, &st, &timeout);
     if (!err && mask & W_OK && fs->opt->read_only)
         err = -EROFS;
     else if (!err && (unsigned)mask & ~(st.st_mode >> 6) & (R_OK | W_OK | X_OK))

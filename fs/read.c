@@ -7,6 +7,7 @@
 
 #include "fs/events.h"
 #include "fs/notify.h"
+#include "fs/reading.h"
 #include "fs/request.h"
 #include "fs/status.h"
 #include "fs/store.h"
@@ -15,26 +16,26 @@
 
 static void answer_read(void *arg)
 {
-    request_slices(arg);
+    struct request *r = arg;
+    reading_answer(r->fs->reading, r);
 }
 
 static void read_step(struct request *r)
 {
     struct node n = node_of(r->ino);
+    if (r->phase++ == 0)
+        reading_begin(r->fs->reading, r);
     slices_reset(&r->slices);
     buf_reset(&r->out);
     int err = r->err ? r->err
                      : account_read(r->fs->account, n.id, n.uid, (uint64_t)r->off, r->size,
-                                    &r->slices, &r->w);
+                                    &r->slices, &r->end, &r->w);
     if (err == -EINPROGRESS)
         return;
-    if (err) {
-        request_err(r, err);
-        return;
-    }
-    /* Bytes may have shown that the announced size was wrong. The kernel must know before the
-     * reader gets them, or he would stop where the file seemed to end. */
-    if (!notify_then(r->fs->notifier, answer_read, r))
+    r->err = err;
+    /* Bytes may have shown that the message is longer than was announced. The kernel must know
+     * before the reader gets them, or he would stop where the file seemed to end. */
+    if (err || !notify_then(r->fs->notifier, answer_read, r))
         answer_read(r);
 }
 

@@ -230,6 +230,7 @@ struct request *request_new(fuse_req_t req, void (*step)(struct request *))
     r->tid = fuse_req_ctx(req)->pid;
     r->step = step;
     r->began = clock_ms();
+    r->pid = fuse_req_ctx(req)->pid;
     return r;
 }
 
@@ -315,26 +316,26 @@ void request_bytes(struct request *r, const void *data, size_t len)
     request_free(r);
 }
 
-void request_slices(struct request *r)
+bool request_slices(struct request *r)
 {
     enum { MOST = 256 }; /* writev(2) takes 1024 */
     const struct slices *s = &r->slices;
-    if (s->n > MOST) {
-        for (size_t i = 0; i < s->n; i++)
-            buf_add(&r->out, s->v[i].blob->data + s->v[i].off, s->v[i].len);
-        request_bytes(r, r->out.data, r->out.len);
-        return;
+    struct iovec iov[MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const char *data = s->v[i].blob->data + s->v[i].off;
+        if (s->n > MOST)
+            buf_add(&r->out, data, s->v[i].len);
+        else
+            iov[n++] = (struct iovec){(void *)(uintptr_t)data, s->v[i].len};
     }
     fuse_req_t req = claim(r);
-    if (req) {
-        struct iovec *iov = mem_alloc((s->n + 1) * sizeof *iov);
-        for (size_t i = 0; i < s->n; i++)
-            iov[i] =
-                (struct iovec){(void *)(uintptr_t)(s->v[i].blob->data + s->v[i].off), s->v[i].len};
-        fuse_reply_iov(req, iov, (int)s->n);
-        free(iov);
-    }
+    if (req && s->n > MOST)
+        fuse_reply_buf(req, r->out.data, r->out.len);
+    else if (req)
+        fuse_reply_iov(req, iov, (int)n);
     request_free(r);
+    return req != NULL;
 }
 
 void request_xattr_size(struct request *r, size_t size)

@@ -43,6 +43,9 @@ struct request {
     struct msg_info msg; /* a message that was found on the way */
     uint32_t id;         /* a folder that was */
     unsigned which;      /* the step's own */
+    pid_t pid;           /* of the thread that makes the call; 0: not known */
+    struct read *read;   /* a READ in progress (reading.h), */
+    uint64_t end; /* ... of a message that ends here, sooner than announced; else UINT64_MAX */
 
     UT_hash_handle hh;
 };
@@ -73,7 +76,8 @@ void request_entry(struct request *r, const struct fuse_entry_param *e);
 void request_attr(struct request *r, const struct stat *st, double timeout);
 void request_open(struct request *r);
 void request_bytes(struct request *r, const void *data, size_t len);
-void request_slices(struct request *r); /* r->slices */
+bool request_slices(
+    struct request *r); /* r->slices; false: it was answered before, by an interrupt */
 void request_xattr_size(struct request *r, size_t size);
 void request_statfs(struct request *r, const struct statvfs *st);
 

@@ -834,12 +834,12 @@ def ignores_windows(mini):
 
 
 def caps_windows(mini):
-    """Never sends more than 1000 bytes of a message at once."""
+    """Never sends more than 1000 bytes of a window."""
     def rows(_, seq, mail, pairs):
         def less(value):
             head, _, data = value.partition(b'\r\n')
             return b'{%d}\r\n%s' % (min(len(data), 1000), data[:1000])
-        return [row(seq, [(k, less(v) if k.startswith(b'BODY[]') else v) for k, v in pairs])]
+        return [row(seq, [(k, less(v) if k.startswith(b'BODY[]<') else v) for k, v in pairs])]
     mini.fetch_rows = rows
 
 

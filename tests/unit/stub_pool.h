@@ -110,6 +110,12 @@ bool pool_body_lane(struct pool *p)
     return true;
 }
 
+bool pool_ignores_windows(const struct pool *p)
+{
+    (void)p;
+    return false;
+}
+
 bool pool_may_stream(struct pool *p)
 {
     (void)p;

@@ -27,7 +27,8 @@ static void contradict(bool ahead)
         if (op)
             assert_int_equal(asker_wait(&q), -EIO);
         assert_int_equal(account_find(s.account, inbox, uid, 0, &m, NULL), 0);
-        int err = account_read(s.account, m.gen, uid, 0, 100, &bytes, &q.w);
+        uint64_t end;
+        int err = account_read(s.account, m.gen, uid, 0, 100, &bytes, &end, &q.w);
         assert_int_equal(err, -EINPROGRESS);
     }
     if (ahead)
