@@ -25,12 +25,12 @@ struct pool {
     bool unasked;     /* nobody had asked for it when it began */
     char down_why[300];
     enum { TOLD_UP, TOLD_DOWN, TOLD_DENIED } told; /* what the log was told last */
-    bool told_spare;      /* ... that no more connections can be had than there are */
-    int64_t down_since;   /* since when no connection is up; 0: one is */
-    int64_t pause;        /* after the last failed attempt, ms; 0: the last one succeeded */
-    int64_t denied_until; /* no attempt at all before: the login was refused; 0: it was not */
-    unsigned brief;       /* connections in a row that were lost soon after the login, */
-    int64_t brief_at;     /* the last of them at this time */
+    unsigned spare_failures; /* in a row, to connect while another one was up */
+    int64_t down_since;      /* since when no connection is up; 0: one is */
+    int64_t pause;           /* after the last failed attempt, ms; 0: the last one succeeded */
+    int64_t denied_until;    /* no attempt at all before: the login was refused; 0: it was not */
+    unsigned brief;          /* connections in a row that were lost soon after the login, */
+    int64_t brief_at;        /* the last of them at this time */
     bool trusted; /* nothing failed since a login succeeded: connections may be made side by side */
     struct throttle throttle;
     int64_t last_due; /* clock_ms(): after it nothing waits for an unwilling server any more */

@@ -193,9 +193,9 @@ void reconnect_tell_failed_locked(struct pool *p, const struct conn *c, int err,
                                   struct buf *line)
 {
     if (reconnect_others_up_locked(p, c)) {
-        if (!p->told_spare)
+        /* Once it may be that the others are lost, too, and have not noticed yet. */
+        if (++p->spare_failures == 2)
             buf_addf(line, "no further connection to the server: %s", why);
-        p->told_spare = true;
     } else if (p->told == TOLD_UP || (p->told == TOLD_DOWN && err == -EACCES)) {
         buf_addf(line, "no connection to the server: %s", why);
         p->told = err == -EACCES ? TOLD_DENIED : TOLD_DOWN;
@@ -211,6 +211,7 @@ void reconnect_tell_lost_locked(struct pool *p, const struct conn *c, int err, c
         buf_addf(line, "the connection to the server is lost: %s", why);
     if (*why || err == -EPROTO)
         p->told = TOLD_DOWN;
+    p->spare_failures = 0;
 }
 
 void reconnect_tell_done_locked(struct pool *p, struct buf *line)
@@ -219,7 +220,7 @@ void reconnect_tell_done_locked(struct pool *p, struct buf *line)
         buf_addf(line, "connected to the server again, after %" PRId64 " s",
                  p->down_since ? (clock_ms() - p->down_since) / 1000 : 0);
     p->told = TOLD_UP;
-    p->told_spare = false;
+    p->spare_failures = 0;
 }
 
 void reconnect_status_locked(const struct pool *p, struct buf *out)

@@ -133,8 +133,17 @@ def test_one_line_for_connections_that_cannot_be_had(mini, mount_mini):
     mini.on['AUTHENTICATE'] = lambda session, command: (
         first.append(session) if not first else session is not first[0] and
         (session.reply('[LIMIT] too many', 'NO') or True))
-    mail = mount_mini(mini, 'names=uid', 'cache=0')
-    assert wait_until(lambda: not read_all(mail) and mini.connections > 3, 60 * SLOW)
+    mail = mount_mini(mini, 'names=uid', 'cache=0', 'prefetch=0')
+    data = message(1, 200_000).data
+
+    def asked_again():
+        """Bodies go over another connection where there is one."""
+        with mini.lock:
+            new = [mini.boxes['INBOX'].add(data).uid for _ in range(4)]
+        assert not read_all(mail, new)
+        return mini.connections > 4
+
+    assert wait_until(asked_again, 30 * SLOW), mini.connections
     assert sum('too many' in line for line in lines(mail)) == 1, mail.log()
 
 
