@@ -255,6 +255,27 @@ def test_walk_in_any_order(listed_mail, walk):
 
 
 @tsan
+@pytest.mark.parametrize('command', ['grep -rc', 'rg -c', 'rg -c -j4', 'find -type f -exec grep -Hc'])
+def test_programs_that_walk(account, make_proxy, make_mount, command):
+    """In a folder that nobody has listed yet, as they come: few commands, every message."""
+    count = 400
+    account.fill('INBOX', mixed(count))
+    account.fill('Other', [message(1)])
+    proxy = make_proxy(account.server, record=True)
+    mail = make_mount(account, 'names=uid', tls='no', port=proxy.port)
+    assert len(mail.names('Other')) == 1
+    ready(mail, proxy)
+    end = ['Subject:', '{}', '+'] if 'find' in command else ['Subject:', '.']
+    found = subprocess.run([*command.split(), *end], cwd=mail / 'INBOX', stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=40 * SLOW, check=True)
+    assert sorted(line.removeprefix('./') for line in found.stdout.splitlines()) == sorted(
+        f'{uid}.eml:1' for uid in range(1, count + 1))
+    total, down = sum(map(len, account.bodies('INBOX').values())), settled(mail, proxy)
+    assert len(body_commands(proxy)) <= count / 4
+    assert total <= down <= total * 1.2 + count * 600
+
+
+@tsan
 @pytest.mark.parametrize('readers', [1, 4])
 def test_walk_in_no_order(walked, readers):
     """From an eighth of the folder on whatever is left comes ahead, and nothing comes twice."""
