@@ -87,6 +87,7 @@ void conn_forget_cmds(struct conn *c)
 
 struct buf *conn_begin(struct conn *c, struct op *op, int step, enum want want)
 {
+    stall_begin(c);
     idle_done(c);
     struct cmd *cmd = add_cmd(c, op, step, want);
     c->cmd_start = c->out.len;
@@ -198,8 +199,7 @@ struct op *conn_wanting(struct conn *c, enum want want)
     return NULL;
 }
 
-/* From here on nobody waits for the answers to what was sent for `op`. */
-static void orphan(struct conn *c, const struct op *op)
+void conn_orphan(struct conn *c, const struct op *op)
 {
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op == op)
@@ -208,7 +208,7 @@ static void orphan(struct conn *c, const struct op *op)
 
 void conn_finish(struct conn *c, struct op *op, int err)
 {
-    orphan(c, op);
+    conn_orphan(c, op);
     pool_done(c->pool, c, op, err);
 }
 
@@ -510,6 +510,7 @@ static int receive(struct conn *c)
         else
             c->in.len += (size_t)n;
         int err = handle_input(c);
+        stall_heard(c);
         if (err || held(c) || flow_held(c))
             return err;
     }
@@ -573,7 +574,7 @@ static void say_goodbye(struct conn *c)
 static bool only_ops(const struct conn *c)
 {
     for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
-        if (!cmd->op)
+        if (!cmd->op && !cmd->given_up)
             return false;
     return true;
 }
@@ -608,6 +609,7 @@ static int serve(struct conn *c)
     int timeout = pool_config(c->pool)->timeout;
     c->serving = true;
     c->quiet_since = clock_ms();
+    stall_heard(c);
     for (;;) {
         if (!conn_busy(c) && pool_should_release(c->pool, c) && c->box.name)
             conn_leave_box(c);
@@ -615,6 +617,8 @@ static int serve(struct conn *c)
             box_doubt(c);
         if (distrusted(c))
             return -ENETRESET;
+        if (clock_ms() >= stall_deadline(c))
+            stall_pass_on(c);
         take_work(c);
         if (pool_takes_over(c->pool, c))
             c->watched_for = 0; /* IDLE is thought of once more */
@@ -627,7 +631,8 @@ static int serve(struct conn *c)
             }
         }
         bool hold = flow_held(c);
-        int err = conn_pump(c, next_deadline(c, timeout));
+        int64_t deadline = next_deadline(c, timeout), stall = stall_deadline(c);
+        int err = conn_pump(c, stall < deadline ? stall : deadline);
         if (hold) { /* until now it was not the server that was awaited */
             c->last_progress = clock_ms();
             endless_news(c);
@@ -656,12 +661,15 @@ static int serve(struct conn *c)
 
 static void close_conn(struct conn *c, int err)
 {
+    const struct op *front = c->cmds ? c->cmds->op : NULL;
     /* From the last to the first: each goes to the front of the queue, so they keep their order. */
     while (c->cmds) {
         struct cmd *last = c->cmds->prev;
         struct op *op = last->op;
+        if (op && op != front && err == -ETIMEDOUT)
+            stall_excuse(op);
         if (op) {
-            orphan(c, op);
+            conn_orphan(c, op);
             pool_lost(c->pool, c, op, err);
         }
         remove_cmd(c, last);
@@ -673,6 +681,7 @@ static void close_conn(struct conn *c, int err)
     drop_literal(c);
     c->selecting = NULL;
     c->serving = false;
+    c->silent_since = 0;
     conn_forget_box(c);
     stream_close(&c->stream);
     buf_wipe_free(&c->out);

@@ -47,6 +47,7 @@ struct cmd {
     enum want want;
     char name[16]; /* as IMAP calls it: "UID STORE" */
     char *select;  /* STEP_SELECT: the mailbox */
+    bool given_up; /* it only asks, and nobody waits any more: stall_pass_on() */
 };
 
 /* The selected mailbox. */
@@ -192,6 +193,11 @@ struct conn {
     bool asking;             /* it waits until its server accepts IDLE */
     bool take_over; /* another one that was told of changes in the same mailbox has left it */
 
+    /* clock_ms(): since when the server has been silent though something is awaited; 0: nothing is.
+     * And that of it upon which stall_pass_on() has acted. */
+    atomic_llong silent_since;
+    int64_t passed_on;
+
     atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;
 };
 
@@ -259,6 +265,24 @@ void conn_passed_over(const struct conn *c, const char *data, size_t len);
 /* The human text of a status response, without the secrets that the server repeats in it. Valid
  * until it is called again. Every such text passes through here before anything is done with it. */
 struct str conn_words(struct conn *c, struct str text);
+
+/* From here on nobody waits for the answers to what was sent for `op`. */
+void conn_orphan(struct conn *c, const struct op *op);
+
+/* ---- stall.c ---- */
+
+/* In front of a command; behind what came. */
+void stall_begin(struct conn *c);
+void stall_heard(struct conn *c);
+
+/* When (clock_ms()) the silence has lasted so long that what waits behind the command in front is
+ * passed on to other connections; INT64_MAX: not. */
+int64_t stall_deadline(const struct conn *c);
+void stall_pass_on(struct conn *c);
+
+/* The connection was given up, and it was not `op` that the server did not answer: if that only
+ * asks, its time begins anew, once. */
+void stall_excuse(struct op *op);
 
 /* ---- idle.c ---- */
 

@@ -122,27 +122,28 @@ struct op {
 
     /* The pool's and the connection's own. */
     struct op *prev, *next;
-    atomic_bool sent;  /* it is on its way to the server */
-    int64_t submitted; /* clock_ms(); or when the connection that was lost under it last moved */
-    int64_t due;       /* clock_ms(): not before; 0: at once */
-    int64_t pause;     /* ms: the last one, after the server was unwilling */
-    int64_t held;      /* ms waited because the server asked for so much */
-    bool resumed;      /* begun before: by a connection that was lost, or an unwilling server */
-    int64_t lost_at;   /* clock_ms(): when a connection was last lost under it; 0: never */
-    unsigned attempts; /* connections lost under it */
-    unsigned carrier;  /* under the pool's lock: the connection that has it, its index plus one */
-    uint32_t passed;   /* of a stream: bytes that were handed on */
-    bool timed_out;    /* a connection was given up under it, since the server was silent */
-    bool again;        /* asked a second time, since the server may not have seen what is new */
-    int phase;         /* of the kind's own steps; survives a lost connection */
-    int fail;          /* first error of its commands, kept until the last is answered */
-    uint64_t count;    /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
-                          box.changes as of the answer */
-    bool by_copy;      /* OP_MOVE: by COPY and deletion */
-    bool unsure;       /* OP_MOVE: the answer to one was lost, so it may be done at any time */
-    uint32_t number;   /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
-    bool own;          /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
-    bool apart;        /* wants its connection for itself: it may look into another mailbox */
+    atomic_bool sent;   /* it is on its way to the server */
+    int64_t submitted;  /* clock_ms(); or when the connection that was lost under it last moved */
+    int64_t due;        /* clock_ms(): not before; 0: at once */
+    int64_t pause;      /* ms: the last one, after the server was unwilling */
+    int64_t held;       /* ms waited because the server asked for so much */
+    bool resumed;       /* begun before: by a connection that was lost, or an unwilling server */
+    int64_t lost_at;    /* clock_ms(): when a connection was last lost under it; 0: never */
+    unsigned attempts;  /* connections lost under it */
+    unsigned passed_on; /* times it was taken back from a connection whose server was silent */
+    unsigned carrier;   /* under the pool's lock: the connection that has it, its index plus one */
+    uint32_t passed;    /* of a stream: bytes that were handed on */
+    bool timed_out;     /* a connection was given up under it, since the server was silent */
+    bool again;         /* asked a second time, since the server may not have seen what is new */
+    int phase;          /* of the kind's own steps; survives a lost connection */
+    int fail;           /* first error of its commands, kept until the last is answered */
+    uint64_t count;     /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
+                           box.changes as of the answer */
+    bool by_copy;       /* OP_MOVE: by COPY and deletion */
+    bool unsure;        /* OP_MOVE: the answer to one was lost, so it may be done at any time */
+    uint32_t number;    /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
+    bool own;           /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
+    bool apart;         /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival; /* of OP_MOVE the caller may tell what UIDs there are in `dest`: all of
                              * which are below `uidnext`, under `uidvalidity` */
     unsigned saw;           /* OP_SAW_... bits */

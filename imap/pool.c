@@ -404,6 +404,32 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->done(op);
 }
 
+int64_t pool_silence(const struct pool *p)
+{
+    return sched_silence(p);
+}
+
+bool pool_has_others(struct pool *p, const struct conn *c)
+{
+    pthread_mutex_lock(&p->lock);
+    bool others = sched_others_locked(p, c, NULL);
+    pthread_mutex_unlock(&p->lock);
+    return others;
+}
+
+void pool_pass_on(struct pool *p, struct conn *c, struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    add_load_locked(c, op, -1);
+    op->carrier = 0;
+    if (op->background)
+        sched_enqueue_locked(p, op);
+    else
+        DL_PREPEND(p->queue, op);
+    sched_wake_locked(p, op, true);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void pool_throttled(struct pool *p, int64_t wait, struct str why)
 {
     struct op *op;

@@ -21,10 +21,20 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
  * says. */
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
 
-/* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All that
- * is queued waits until then. May `op` not be asked, since that is longer than anyone should wait? */
+/* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All
+ * that is queued waits until then. May `op` not be asked, since that is longer than anyone should
+ * wait? */
 void pool_throttled(struct pool *p, int64_t wait, struct str why);
 bool pool_refuses(struct pool *p, const struct op *op);
+
+/* How long (ms) a server may be silent before what waits is asked on another connection. */
+int64_t pool_silence(const struct pool *p);
+
+/* Is there another connection that could be asked, or can one be had? */
+bool pool_has_others(struct pool *p, const struct conn *c);
+
+/* Gives an operation back for another connection. */
+void pool_pass_on(struct pool *p, struct conn *c, struct op *op);
 
 /* What the thread of an unconnected connection should do. */
 enum pool_advice {

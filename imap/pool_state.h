@@ -68,6 +68,14 @@ bool sched_waits(const struct op *op);
 /* Has it the operation's mailbox selected, in the way that is needed? */
 bool sched_has_selected(const struct conn *c, const struct op *op);
 
+/* How long (ms) a server may be silent before others are asked, and has it been for so long? */
+int64_t sched_silence(const struct pool *p);
+bool sched_stalled(const struct pool *p, const struct conn *c);
+
+/* Is there another connection for `op` (NULL: for anything) that is not stalled, or can one be had?
+ */
+bool sched_others_locked(const struct pool *p, const struct conn *c, const struct op *op);
+
 /* May this connection take `op` now? */
 bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op);
 

@@ -18,6 +18,7 @@ enum {
     SMALL_BODY = 68 * 1024, /* bytes that connection 0 carries when no other is ready */
     RESTLESS = 4,           /* SELECTs in a row without a pause */
     UNFAIR = 500,           /* ms; who waits longer gets the next turn */
+    SILENCE = 1000,         /* ms in which a server says nothing, before another line is tried */
     IN_USE = 10000,         /* ms after an operation that a mailbox stays selected if it can */
 };
 
@@ -79,10 +80,21 @@ bool sched_has_selected(const struct conn *c, const struct op *op)
     return c->box_name && strcmp(c->box_name, op->mailbox) == 0 && (c->box_write || !write);
 }
 
+int64_t sched_silence(const struct pool *p)
+{
+    return p->config->timeout < 4 * SILENCE ? p->config->timeout / 4 : SILENCE;
+}
+
+bool sched_stalled(const struct pool *p, const struct conn *c)
+{
+    int64_t since = c->silent_since;
+    return since && clock_ms() - since >= sched_silence(p);
+}
+
 /* A connection that is up and would start `op` soon and without a SELECT, or is idle. */
 static bool suits_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
-    if (c->status != CONN_UP || !lane_ok_locked(p, c, op))
+    if (c->status != CONN_UP || !lane_ok_locked(p, c, op) || sched_stalled(p, c))
         return false;
     if (c->alone || c->drains || sched_alone(op) || (op_class(op)->searches && c->searches))
         return c->load == 0;
@@ -142,6 +154,21 @@ static bool others_come_locked(const struct pool *p, const struct conn *c, const
     return false;
 }
 
+bool sched_others_locked(const struct pool *p, const struct conn *c, const struct op *op)
+{
+    for (unsigned i = 0; i < p->nconns && !p->stopping; i++) {
+        const struct conn *o = &p->conns[i];
+        if (o == c || (op && !lane_ok_locked(p, o, op)))
+            continue;
+        bool up = o->status == CONN_UP && !o->alone && !sched_stalled(p, o);
+        bool comes = o->status == CONN_CONNECTING ||
+                     (o->status == CONN_DOWN && reconnect_usable_locked(p, o));
+        if (up || comes)
+            return true;
+    }
+    return false;
+}
+
 /* Was its mailbox needed just now? */
 static bool in_use_locked(const struct conn *c)
 {
@@ -153,11 +180,14 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
     if (c->load >= LIMIT_PIPELINE || c->alone || !lane_ok_locked(p, c, op) ||
         (sched_alone(op) && c->load > 0) || (op_class(op)->searches && c->searches > 0))
         return false;
+    if (sched_stalled(p, c) && sched_others_locked(p, c, op))
+        return false; /* who knows how long it would wait */
     /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
     if (op->background && !sched_has_selected(c, op))
         for (unsigned i = 0; i < p->nconns; i++)
             if (p->conns[i].status == CONN_UP && !p->conns[i].alone &&
-                sched_has_selected(&p->conns[i], op) && lane_ok_locked(p, &p->conns[i], op))
+                !sched_stalled(p, &p->conns[i]) && sched_has_selected(&p->conns[i], op) &&
+                lane_ok_locked(p, &p->conns[i], op))
                 return false;
     if (op_class(op)->body && !op->background) {
         const struct conn *best = best_locked(p, op);
@@ -254,7 +284,7 @@ void sched_wake_locked(struct pool *p, const struct op *op, bool anyone)
         if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
             down = down ? down : c;
         else if (c->status == CONN_UP && anyone)
-            busy = busy && !busy->drains ? busy : c;
+            busy = busy && !busy->drains && !sched_stalled(p, busy) ? busy : c;
     }
     /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
     if (best && op_class(op)->select && !sched_has_selected(best, op) && best->box_name && down &&
