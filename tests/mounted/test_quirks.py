@@ -15,7 +15,7 @@ import pytest
 import mount as mounting
 from conftest import write_password
 from messages import message, raw
-from mini import MiniServer, Session, fetch_row
+from mini import Box, MiniServer, Session, fetch_row
 from mount import SLOW, refused
 from server import wait_until
 
@@ -123,6 +123,34 @@ def test_uids_unsorted(mini, mount_mini):
         return True
     mini.on['UID FETCH'] = shuffled
     all_readable(mount_mini(mini, 'names=uid'))
+
+
+def test_move_to_a_folder_made_anew(mini, mount_mini):
+    """Another client deletes the folder and makes it anew; COPYUID is the first word of that. The
+    name that the message was given, and whoever has it open, never get the old folder's bytes."""
+    mini.box('Other').add(message(9).data)
+    mail = mount_mini(mini, 'names=uid')
+    assert mail.names('Other') == ['1.eml']
+    assert (mail / 'Other/1.eml').read_bytes() == message(9).data
+    assert mail.names() == ['1.eml', '2.eml', '3.eml']
+    with mini.lock:
+        mini.boxes['Other'] = Box('Other', uidvalidity=2000)
+    with open(mail / 'INBOX/2.eml', 'rb') as file:
+        (mail / 'INBOX/2.eml').rename(mail / 'Other/x.eml')
+        assert [m.data for m in mini.boxes['Other'].mails] == [message(2).data]
+
+        def read(get):
+            try:
+                data = get()
+            except OSError as error:  # not known yet what there is
+                assert error.errno in (errno.ESTALE, errno.ENOENT)
+                return False
+            assert data == message(2).data
+            return True
+        assert wait_until(lambda: read((mail / 'Other/x.eml').read_bytes), 30 * SLOW)
+        assert wait_until(lambda: read(lambda: os.pread(file.fileno(), 10000, 0)), 30 * SLOW)
+    assert mail.names('Other') == ['1.eml']
+    assert (mail / 'Other/1.eml').read_bytes() == message(2).data
 
 
 ORDERS = {'two halves swapped': [*range(151, 301), *range(1, 151)],
