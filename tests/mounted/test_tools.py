@@ -1,8 +1,10 @@
 """The tests' own tools, checked with imaplib: no mount here."""
 
 import imaplib
+import re
 import ssl
 import time
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +164,25 @@ def test_mini_server_is_honest_until_told_otherwise(serve):
 def test_mount_table_is_read_without_touching_the_mount():
     entry = mount_entry('/proc')
     assert entry and entry.kind == 'proc' and mount_entry('/no/such/place') is None
+
+
+# ---- the list of cases ---------------------------------------------------------------------------
+
+
+def test_every_case_has_its_test():
+    """tests/cases.md names tests that are there, and at least one in each line."""
+    here = Path(__file__).resolve().parent
+    lines = [line for line in (here.parent / 'cases.md').read_text().splitlines()
+             if line.startswith('| ') and not line.startswith('| what is met')]
+    assert len(lines) > 60
+    missing = []
+    for line in lines:
+        named = re.findall(r'`(test_\w+\.(?:py|c))::([^`]+)`', line.replace('\\|', '|'))
+        if not named:
+            missing.append(line)
+        for file, name in named:
+            path = (here if file.endswith('.py') else here.parent / 'unit') / file
+            source = path.read_text() if path.is_file() else ''
+            if not re.search(r'''def %s\(|["']%s["']|\b%s\b *[=(]''' % ((re.escape(name),) * 3), source):
+                missing.append(f'{file}::{name}')
+    assert not missing, '\n'.join(missing)
