@@ -240,20 +240,36 @@ def test_a_folder_name_the_server_cannot_have(mini, mount_mini):
     all_readable(mail)
 
 
-def test_no_status_of_the_selected_mailbox(mini, mount_mini):
-    """RFC 3501 section 6.3.10: that may cost, and may tell nothing new."""
-    mail = mount_mini(mini, 'names=uid')
-    wrong = []
+@pytest.mark.parametrize('way', ['NO', 'BAD', 'nothing new'])
+def test_status_of_the_selected_mailbox(mini, mount_mini, way):
+    """RFC 3501 section 6.3.10: it may be refused, and may tell nothing new. It is asked beside NOOP,
+    to find out whether another mailbox has the name by now, and nothing else hangs on it."""
+    old = []
 
     def status(session, command):
-        if session.box and str(session.box.name).encode() in command.raw.split(b' ')[2]:
-            wrong.append(command.raw)
+        if not session.box or session.box.name.encode() not in command.raw.split(b' ')[2]:
+            return None
+        old.append((b'* STATUS "INBOX" (UIDVALIDITY %d UIDNEXT 4 MESSAGES 3)\r\n'
+                    % session.box.uidvalidity))
+        if way == 'nothing new':
+            session.send(old[0])
+            session.reply('STATUS completed')
+        else:
+            session.reply('not of the selected mailbox', way)
+        return True
 
     mini.on['STATUS'] = status
+    mail = mount_mini(mini, 'names=uid')
     use(mail, mini)
-    mini.box('INBOX').add(message(4).data)
-    assert wait_until(lambda: mail.names() == ['3.eml', '4.eml'], 35 * SLOW)
-    assert not wrong
+    shown = [3]
+    for number in range(4, 9):
+        with mini.lock:  # something is told, so that it looks
+            mini.box('INBOX').mails[0].flags.add(f'k{number}')
+            shown.append(mini.box('INBOX').add(message(number).data).uid)
+        assert wait_until(lambda: mail.names() == [f'{uid}.eml' for uid in shown], 35 * SLOW)
+        if old:
+            break
+    assert old
 
 
 def test_a_mailbox_may_be_selected_once(mini, mount_mini):
