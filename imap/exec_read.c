@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "imap/msglimit.h"
 #include "imap/pool_internal.h"
 
 /* ---- LIST ---- */
@@ -137,15 +138,16 @@ static bool outdated(const struct conn *c, struct op *op)
 static void meta_send(struct conn *c, struct op *op)
 {
     op->count = c->box.changes;
-    buf_addf(conn_begin(c, op, 0, WANT_NONE),
-             "UID FETCH %s (UID FLAGS INTERNALDATE RFC822.SIZE "
-             "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])",
-             op->text);
+    struct buf *b = conn_begin(c, op, 0, WANT_NONE);
+    buf_adds(b, "UID FETCH ");
+    msglimit_uids(op, b);
+    buf_adds(b, " (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])");
     conn_end(c);
 }
 
 static void meta_start(struct conn *c, struct op *op)
 {
+    msglimit_begin(op);
     refresh(c, op);
     meta_send(c, op);
 }
@@ -153,10 +155,14 @@ static void meta_start(struct conn *c, struct op *op)
 static void meta_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     (void)step;
-    if (r->cond == COND_OK && outdated(c, op))
+    if (msglimit_more(op, r)) {
         meta_send(c, op);
-    else
+    } else if (r->cond == COND_OK && outdated(c, op)) {
+        msglimit_begin(op);
+        meta_send(c, op);
+    } else {
         conn_finish(c, op, outcome_errno(r));
+    }
 }
 
 static void plain_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -171,20 +177,37 @@ const struct op_class exec_meta = {.retry = RETRY_REPEAT,
                                    .start = meta_start,
                                    .answered = meta_answered};
 
-static void flags_start(struct conn *c, struct op *op)
+static void flags_send(struct conn *c, struct op *op)
 {
     struct buf *b = conn_begin(c, op, 0, WANT_NONE);
-    buf_addf(b, "UID FETCH %s (UID FLAGS)", op->text);
+    buf_adds(b, "UID FETCH ");
+    msglimit_uids(op, b);
+    buf_adds(b, " (UID FLAGS)");
     if (op->modseq && caps_has(&c->caps, CAP_CONDSTORE))
         buf_addf(b, " (CHANGEDSINCE %" PRIu64 ")", op->modseq);
     conn_end(c);
+}
+
+static void flags_start(struct conn *c, struct op *op)
+{
+    msglimit_begin(op);
+    flags_send(c, op);
+}
+
+static void flags_answered(struct conn *c, struct op *op, int step, const struct response *r)
+{
+    (void)step;
+    if (msglimit_more(op, r))
+        flags_send(c, op);
+    else
+        conn_finish(c, op, outcome_errno(r));
 }
 
 const struct op_class exec_flags = {.retry = RETRY_REPEAT,
                                     .select = true,
                                     .lists = true,
                                     .start = flags_start,
-                                    .answered = plain_answered};
+                                    .answered = flags_answered};
 
 /* ---- SEARCH ---- */
 
@@ -203,26 +226,36 @@ int exec_search_error(const struct op *op)
 
 static void search_send(struct conn *c, struct op *op, int step)
 {
-    exec_search_begin(op);
     struct buf *b = conn_begin(c, op, step, WANT_SEARCH);
     /* ESEARCH (RFC 4731) answers in ranges: a full mailbox is a few bytes. */
-    buf_addf(b, "UID SEARCH %s%s", step == SEARCH_EXTENDED ? "RETURN (ALL) " : "", op->text);
+    buf_addf(b, "UID SEARCH %s", step == SEARCH_EXTENDED ? "RETURN (ALL) " : "");
+    msglimit_keys(op, b);
     conn_end(c);
+}
+
+static void search_anew(struct conn *c, struct op *op, int step)
+{
+    exec_search_begin(op);
+    msglimit_begin(op);
+    search_send(c, op, step);
 }
 
 static void search_start(struct conn *c, struct op *op)
 {
     refresh(c, op);
-    search_send(c, op, caps_has(&c->caps, CAP_ESEARCH) ? SEARCH_EXTENDED : SEARCH_PLAIN);
+    search_anew(c, op, caps_has(&c->caps, CAP_ESEARCH) ? SEARCH_EXTENDED : SEARCH_PLAIN);
 }
 
 static void search_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
-    if (step == SEARCH_EXTENDED && r->cond == COND_BAD)
-        search_send(c, op, SEARCH_PLAIN);
-    else if (r->cond == COND_OK && op->got && outdated(c, op))
+    if (step == SEARCH_EXTENDED && r->cond == COND_BAD) {
+        search_anew(c, op, SEARCH_PLAIN);
+    } else if (op->got && msglimit_more(op, r)) {
+        op->got = false;
         search_send(c, op, step);
-    else if (r->cond == COND_OK)
+    } else if (r->cond == COND_OK && op->got && outdated(c, op)) {
+        search_anew(c, op, step);
+    } else if (r->cond == COND_OK)
         conn_finish(c, op, exec_search_error(op));
     else
         conn_finish(c, op, r->cond == COND_BAD ? -EINVAL : outcome_errno(r));

@@ -135,6 +135,7 @@ struct op {
     uint32_t passed;    /* of a stream: bytes that were handed on */
     bool timed_out;     /* a connection was given up under it, since the server was silent */
     bool again;         /* asked a second time, since the server may not have seen what is new */
+    uint32_t below;     /* UIDs from here on were dealt with (msglimit.h); 0: none */
     int phase;          /* of the kind's own steps; survives a lost connection */
     int fail;           /* first error of its commands, kept until the last is answered */
     uint64_t count;     /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:

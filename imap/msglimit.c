@@ -1,0 +1,63 @@
+#include "imap/msglimit.h"
+
+#include <string.h>
+
+#include "imap/outcome.h"
+
+void msglimit_begin(struct op *op)
+{
+    op->below = 0;
+}
+
+/* The UIDs in op->text that are below op->below. */
+static void left(const struct op *op, struct uidset *set)
+{
+    const char *text = op->text;
+    size_t n = strlen(text);
+    bool open = n > 2 && strcmp(text + n - 2, ":*") == 0;
+    struct uidset asked = {0};
+    if (uidset_parse(&asked, text, open ? n - 2 : n) != 0)
+        return;
+    if (open)
+        uidset_add(&asked, asked.r[0].lo, UINT32_MAX);
+    for (size_t i = 0; i < asked.n && asked.r[i].lo < op->below; i++) {
+        uint32_t hi = asked.r[i].hi < op->below ? asked.r[i].hi : op->below - 1;
+        uidset_add(set, asked.r[i].lo, hi);
+    }
+    uidset_free(&asked);
+}
+
+void msglimit_uids(const struct op *op, struct buf *out)
+{
+    struct uidset set = {0};
+    if (op->below)
+        left(op, &set);
+    if (set.n)
+        uidset_text(&set, out);
+    else
+        buf_adds(out, op->text);
+    uidset_free(&set);
+}
+
+void msglimit_keys(const struct op *op, struct buf *out)
+{
+    if (op->below)
+        buf_addf(out, "UID 1:%u ", op->below - 1);
+    buf_adds(out, op->text);
+}
+
+bool msglimit_more(struct op *op, const struct response *r)
+{
+    uint64_t uid;
+    if (r->cond != COND_OK || code_from_name(r->code) != CODE_MESSAGELIMIT || !r->code_args ||
+        !arg_number(r->code_args->next, UINT32_MAX, &uid) || uid <= 1 ||
+        (op->below && uid >= op->below))
+        return false;
+    op->below = (uint32_t)uid;
+    struct uidset set = {0};
+    if (op->kind != OP_SEARCH)
+        left(op, &set);
+    bool more = op->kind == OP_SEARCH || set.n > 0;
+    uidset_free(&set);
+    return more;
+}
