@@ -490,3 +490,51 @@ def test_the_same_server_speaks_tls_that_is_new_enough(mini, start_mount, serve,
     mail = start_mount(f'imaps://alice@localhost:{mini.port}',
                        [f'passfile={passfile}', f'cafile={server.cafile}', 'names=uid'])
     all_readable(mail, (1,))
+
+
+@pytest.mark.parametrize('limited', ['UID FETCH', 'all'])
+def test_no_more_than_so_many_messages_a_command(mount_mini, limited):
+    """RFC 9738: the highest UIDs are dealt with, the lowest of them is told, nothing is hidden."""
+    mini = MiniServer()
+    for number in range(1, 48):
+        mini.box('INBOX').add(message(number).data)
+    told = []
+
+    class Limited(Session):
+        def _chosen(self, numbers, by_uid):
+            return self._cut(super()._chosen(numbers, by_uid), lambda pair: pair[1].uid)
+
+        def send(self, data):
+            if data.startswith(b'* SEARCH') and limited == 'all':
+                uids = self._cut([int(uid) for uid in data.split()[2:]], lambda uid: uid)
+                data = b'* SEARCH' + b''.join(b' %d' % uid for uid in uids) + b'\r\n'
+            super().send(data)
+
+        def _cut(self, chosen, uid):
+            if len(chosen) > 10:
+                chosen = chosen[-10:]
+                self.lowest = uid(chosen[0])
+                told.append(self.lowest)
+            return chosen
+
+        def execute(self, command):
+            self.lowest = 0
+            super().execute(command)
+
+        def reply(self, words, status='OK'):
+            if self.lowest and status == 'OK':
+                words = f'[MESSAGELIMIT 10 {self.lowest}] {words}'
+            super().reply(words, status)
+
+    mini.handler = lambda peer: Limited(mini, peer).run()
+    mail = mount_mini(mini, 'names=uid')
+    assert sorted(mail.names(), key=lambda name: int(name[:-4])) == [f'{n}.eml' for n in range(1, 48)]
+    assert told
+    for uid in (1, 9, 28, 47):
+        assert (mail / f'INBOX/{uid}.eml').read_bytes() == message(uid).data
+    # Another client takes some away, so that all UIDs are asked for: the others stay.
+    with mini.lock:
+        mini.boxes['INBOX'].mails = [m for m in mini.boxes['INBOX'].mails if m.uid not in (3, 40)]
+    left = [f'{n}.eml' for n in range(1, 48) if n not in (3, 40)]
+    assert wait_until(lambda: sorted(mail.names(), key=lambda name: int(name[:-4])) == left,
+                      35 * SLOW)
