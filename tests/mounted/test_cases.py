@@ -187,6 +187,20 @@ def test_nothing_but_files_and_directories(mini, mount_mini):
     assert seen >= 6
 
 
+def test_deleting_is_moving_to_the_trash(mini, mount_mini):
+    """Gmail archives what is expunged; its \\Trash mailbox is where deleted mail goes."""
+    mini.capabilities += ['X-GM-EXT-1', 'SPECIAL-USE', 'LIST-EXTENDED']
+    mini.box('[Gmail]', ['\\Noselect'])
+    mini.box('[Gmail]/Bin', ['\\Trash'])
+    mail = mount_mini(mini, 'names=uid', 'trash=auto')
+    os.unlink(mail / 'INBOX/2.eml')
+    assert mail.names() == ['1.eml', '3.eml']
+    assert [m.data for m in mini.boxes['[Gmail]/Bin'].mails] == [message(2).data]
+    assert [m.uid for m in mini.boxes['INBOX'].mails] == [1, 3]
+    os.unlink(mail / '[Gmail]/Bin/1.eml')  # there it is expunged
+    assert not mini.boxes['[Gmail]/Bin'].mails
+
+
 # ---- mailboxes -----------------------------------------------------------------------------------
 
 
