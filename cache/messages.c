@@ -67,8 +67,8 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
     out->date = m->date;
     out->size = msg_size(m);
     out->sized = m->flags & MSG_SIZED;
-    out->doubtful = out->sized ? m->resized > 0
-                               : !m->size || m->size == MSG_UNKNOWN_SIZE || a->n_wrong_sizes;
+    out->doubtful =
+        out->sized ? m->resized > 0 : !m->size || m->size == MSG_UNKNOWN_SIZE || a->n_wrong_sizes;
     out->place = msg_place(m);
     out->named = m->flags & MSG_NAMED;
     const char *label = msgtable_label(&f->msgs, m);

@@ -75,7 +75,7 @@ static bool block_grow(struct msgtable *t, struct msgblock *b, uint16_t cap)
 static struct msgblock *block_insert(struct msgtable *t, size_t at, uint16_t cap)
 {
     struct msgblock b = {0};
-    if (t->nblocks == t->blocks_cap) {
+    if (!t->blocks || t->nblocks == t->blocks_cap) {
         size_t more = t->blocks_cap ? t->blocks_cap + t->blocks_cap / 2 : 1;
         more = more > t->blocks_cap ? more : t->blocks_cap + 1;
         struct msgblock *blocks = realloc(t->blocks, more * sizeof *blocks);
