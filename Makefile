@@ -40,6 +40,7 @@ SRC      := $(sort $(wildcard imap/*.c cache/*.c fs/*.c))
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)
 LIBOBJ   := $(filter-out $(B)/obj/fs/main.o,$(OBJ))
 
+comma    := ,
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAY   := $(FUZZ:%=$(B)/replay/%)
@@ -60,10 +61,16 @@ $(B)/unit/%: tests/unit/%.c $(B)/libimapfs.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(B)/libimapfs.a $(ALL_LIBS) -lcmocka
 
+# fuzz_session brings a stream of its own, and these calls go there.
+SESSION_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,poll clock_gettime getrandom pthread_create \
+                pthread_timedjoin_np pthread_sigmask syslog __syslog_chk)
+%/fuzz_session: private FUZZ_LINK = $(SESSION_WRAP)
+
 # Replay: the fuzz target linked with a small driver that runs files instead of inventing them.
 $(B)/replay/%: tests/fuzz/%.c tests/fuzz/replay.c $(B)/libimapfs.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/replay.c $(B)/libimapfs.a $(ALL_LIBS)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/replay.c $(FUZZ_LINK) $(B)/libimapfs.a \
+	    $(ALL_LIBS)
 
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(REPLAY:=.d)
 
@@ -102,9 +109,11 @@ build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	clang -std=c17 -D_GNU_SOURCE -DFUSE_USE_VERSION=312 -DIMAPFS_VERSION='"fuzz"' -I. -pthread -O1 -g \
 	    $(FUZZ_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
+build/fuzz/libimapfs.a: $(FUZZ_OBJ)
+	rm -f $@ && $(AR) rcs $@ $(FUZZ_OBJ)
+build/fuzz/%: tests/fuzz/%.c build/fuzz/libimapfs.a
 	clang -std=c17 -D_GNU_SOURCE -I. -pthread -O1 -g -fsanitize=fuzzer,address,undefined $(PKG_CFLAGS) \
-	    -o $@ $< $(FUZZ_OBJ) $(PKG_LIBS)
+	    -o $@ $< $(FUZZ_LINK) build/fuzz/libimapfs.a $(PKG_LIBS)
 fuzz: $(FUZZ:%=build/fuzz/%)
 	@for t in $(FUZZ); do mkdir -p build/fuzz/new/$$t && \
 	    build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
