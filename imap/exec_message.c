@@ -233,6 +233,22 @@ static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond 
     delete_finish(c, op, err);
 }
 
+static void move_copied(struct conn *c, struct op *op, const struct response *r)
+{
+    int err = outcome_errno(r);
+    if (r->cond == COND_NO)
+        op->phase = PHASE_BEGIN; /* nothing was copied */
+    if (err) {
+        delete_finish(c, op, err);
+    } else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE)) {
+        if (!caps_has(&c->caps, CAP_UIDPLUS))
+            arrival_ask_uid(c, op);
+        move_delete(c, op); /* it was seen, and the COPY of it said OK */
+    } else {
+        copy_unproven(c, op);
+    }
+}
+
 static void move_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
@@ -280,17 +296,7 @@ static void move_answered(struct conn *c, struct op *op, int step, const struct 
             moved(c, op);
         return;
     case STEP_COPY:
-        if (r->cond == COND_NO)
-            op->phase = PHASE_BEGIN; /* nothing was copied */
-        if (err) {
-            delete_finish(c, op, err);
-        } else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE)) {
-            if (!caps_has(&c->caps, CAP_UIDPLUS))
-                arrival_ask_uid(c, op);
-            move_delete(c, op); /* it was seen, and the COPY of it said OK */
-        } else {
-            copy_unproven(c, op);
-        }
+        move_copied(c, op, r);
         return;
     default:
         delete_answered(c, op, step, r);
