@@ -22,7 +22,7 @@ struct want {
     char delim;
     bool mark_seen;
     bool refresh, thorough, changed;
-    bool whole; /* OP_BODY */
+    bool whole;       /* OP_BODY */
     const char *uids; /* OP_BODIES, OP_HEADER */
     uint32_t uidnext; /* OP_MOVE: known of `dest`, under UIDVALIDITY 7 */
     bool patient;
