@@ -165,6 +165,14 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
         drop_chunk(a, keep, keep->chunks);
 }
 
+/* There was no memory for something large: what is only kept goes, before there is none for what is
+ * small and cannot be done without. */
+static void drop_all(struct account *a)
+{
+    for (struct body *b = a->bodies; b; b = b->hh.next)
+        drop_chunks(a, b);
+}
+
 /* ---- fetching ---- */
 
 static uint64_t fetch_head(const struct fetch *f)
@@ -177,7 +185,7 @@ static struct fetch *fetch_at(struct body *b, uint64_t off)
 {
     struct fetch *f;
     DL_FOREACH (b->fetches, f) {
-        if (off < f->off || off >= f->off + f->len)
+        if (off < f->off || off >= f->off + f->len || f->no_memory)
             continue;
         if (!f->op || (f->whole && off >= fetch_head(f)))
             return f;
@@ -387,9 +395,11 @@ static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *b
     if (f->op)
         stream_fill(a, f);
     evict(a, b, 0);
+    if (!bytes)
+        drop_all(a);
     account_unlock(a);
+    wake_all(woken, bytes ? 0 : -ENOMEM);
     blob_unref(bytes);
-    wake_all(woken, 0);
 }
 
 /* OK without data: gone, moved by this mount meanwhile, or a server that cannot send this message.
@@ -453,6 +463,8 @@ static void on_body_done(struct op *op)
     account_lock(a);
     struct body *b = find_body(a, bo->number);
     int err = f->no_memory ? -ENOMEM : op->err;
+    if (err == -ENOMEM)
+        drop_all(a);
     if (op->err == -ESTALE)
         folder_contradicted(a, op);
     if (err == -ENODATA)

@@ -20,7 +20,9 @@ void *arena_alloc(struct arena *a, size_t size)
     size_t need = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (!a->blocks || a->blocks->size - a->used < need) {
         size_t room = need > BLOCK_SIZE ? need : BLOCK_SIZE;
-        struct arena_block *b = mem_alloc(sizeof *b + room);
+        struct arena_block *b = mem_try(NULL, sizeof *b + room);
+        if (!b)
+            return NULL;
         b->next = a->blocks;
         b->size = room;
         a->blocks = b;

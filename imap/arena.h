@@ -12,8 +12,7 @@ struct arena {
     size_t total;               /* bytes handed out since the last reset */
 };
 
-/* Aligned for any type, zeroed; valid until arena_reset(). Dies when memory is gone, so the caller
- * bounds what a server can make it ask for. */
+/* Aligned for any type, zeroed; valid until arena_reset(). NULL when memory is gone. */
 void *arena_alloc(struct arena *a, size_t size);
 
 /* Forgets everything handed out; keeps one block for the next use. */

@@ -13,7 +13,7 @@ static size_t nspare;
 
 struct blob *blob_copy(const char *data, size_t len)
 {
-    struct blob *b = malloc(sizeof *b + len);
+    struct blob *b = len < 4096 ? malloc(sizeof *b + len) : mem_try(NULL, sizeof *b + len);
     if (!b)
         return NULL;
     *b = (struct blob){.data = b->own, .len = len};
@@ -39,7 +39,9 @@ struct blob *blob_piece(void)
     struct blob *b = nspare ? spare[--nspare] : NULL;
     pthread_mutex_unlock(&spare_lock);
     if (!b)
-        b = mem_alloc(sizeof *b + BLOB_PIECE);
+        b = mem_try(NULL, sizeof *b + BLOB_PIECE);
+    if (!b)
+        return NULL;
     *b = (struct blob){.data = b->own, .piece = true};
     atomic_init(&b->refs, 1);
     return b;

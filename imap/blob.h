@@ -23,9 +23,10 @@ struct blob {
 struct blob *blob_copy(const char *data, size_t len);
 struct blob *blob_adopt(struct buf *from, const char *data, size_t len);
 
-/* A blob of no bytes with room for BLOB_PIECE in own[]: who made it fills that and sets `len`,
- * before anybody else sees it. The last few that were given back are kept, since memory that was
- * just in use is a good deal faster to fill than memory the kernel has to provide. */
+/* A blob of no bytes with room for BLOB_PIECE in own[], or NULL when memory is gone: who made it
+ * fills that and sets `len`, before anybody else sees it. The last few that were given back are
+ * kept, since memory that was just in use is a good deal faster to fill than memory the kernel has
+ * to provide. */
 enum { BLOB_PIECE = 256 * 1024 };
 struct blob *blob_piece(void);
 

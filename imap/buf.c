@@ -26,12 +26,23 @@ bool buf_try(struct buf *b, size_t more)
     size_t need = b->len + more + 1, cap = b->cap ? b->cap : 64;
     while (cap < need)
         cap *= 2;
-    char *data = cap > b->cap ? realloc(b->data, cap) : b->data;
+    char *data = cap > b->cap ? mem_try(b->data, cap) : b->data;
     if (!data)
         return false;
     b->data = data;
     b->cap = cap;
     return true;
+}
+
+char *buf_try_room(struct buf *b, size_t more)
+{
+    size_t need = b->len + more + 1;
+    char *data = need > b->cap ? mem_try(b->data, need) : b->data;
+    if (!data)
+        return NULL;
+    b->data = data;
+    b->cap = need > b->cap ? need : b->cap;
+    return data + b->len;
 }
 
 char *buf_room(struct buf *b, size_t more)

@@ -19,8 +19,10 @@ char *buf_reserve(struct buf *b, size_t more);
 /* The same without doubling: for what has a known size. */
 char *buf_room(struct buf *b, size_t more);
 
-/* Makes room as buf_reserve() does, but returns false when there is no memory. */
+/* Make room as buf_reserve() and buf_room() do, for what a server can size: false, and NULL, when
+ * there is no memory. */
 bool buf_try(struct buf *b, size_t more);
+char *buf_try_room(struct buf *b, size_t more);
 
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_addc(struct buf *b, char c);

@@ -383,11 +383,16 @@ static int on_response(struct conn *c, char *data, size_t len)
     conn_debug(c, "<", data, len);
     struct response r;
     arena_reset(&c->arena);
-    if (response_parse(&c->arena, data, len, &r) != 0) {
+    int err = response_parse(&c->arena, data, len, &r);
+    if (err == -ENOMEM)
+        return err;
+    if (err) {
         if (!c->greeted)
             return fault(c, "something that is not an IMAP greeting");
         return pass_over(c, data, len);
     }
+    if (r.text.n > LIMIT_LOGIN_LINE)
+        r.text.n = LIMIT_LOGIN_LINE; /* it is for people, or a challenge */
     if (r.cond != COND_NONE)
         r.text = conn_words(c, r.text);
     if (!c->greeted) {
@@ -412,7 +417,7 @@ static int on_response(struct conn *c, char *data, size_t len)
     }
     if (r.kind == RESP_TAGGED)
         return on_tagged(c, &r);
-    int err = untagged_handle(c, &r);
+    err = untagged_handle(c, &r);
     return err ? err : endless_line(c);
 }
 
@@ -427,16 +432,20 @@ struct blob *conn_blob(struct conn *c, struct str bytes)
     return c->in_blob ? blob_ref(c->in_blob) : NULL;
 }
 
-void conn_part(struct conn *c)
+int conn_part(struct conn *c)
 {
     if (!c->in_blob)
-        return;
+        return 0;
     struct buf rest = {0};
-    buf_add(&rest, c->in.data + c->in_at, c->in.len - c->in_at);
+    size_t n = c->in.len - c->in_at;
+    int err = buf_try(&rest, n) ? 0 : -ENOMEM;
+    if (!err)
+        buf_add(&rest, c->in.data + c->in_at, n);
     c->in = rest;
     c->in_at = 0;
     blob_unref(c->in_blob);
     c->in_blob = NULL;
+    return err;
 }
 
 /* What is behind this answer is no longer lines of IMAP: TLS, or compressed. */
@@ -466,7 +475,8 @@ static int handle_input(struct conn *c)
         c->in_at += end;
         err = on_response(c, data, end);
         c->flow.passed = false;
-        conn_part(c);
+        int parted = conn_part(c);
+        err = err ? err : parted;
     }
     if (c->in_at == c->in.len) {
         if (c->in.cap > 1024 * 1024)
@@ -480,12 +490,15 @@ static int handle_input(struct conn *c)
     return err;
 }
 
+/* NULL: there is no memory for what the server sends. */
 static char *in_room(struct conn *c, size_t *want)
 {
     size_t missing = frame_missing(&c->frame, c->in.len - c->in_at);
     size_t n = missing < READ_CHUNK ? READ_CHUNK : missing + 256; /* and its tagged end */
     *want = n < READ_AT_ONCE ? n : READ_AT_ONCE;
-    return missing ? buf_room(&c->in, *want) : buf_reserve(&c->in, *want);
+    if (missing)
+        return buf_try_room(&c->in, *want);
+    return buf_try(&c->in, *want) ? c->in.data + c->in.len : NULL;
 }
 
 /* Reads until the socket is empty or enough has come for one turn. */
@@ -495,7 +508,7 @@ static int receive(struct conn *c)
         size_t want;
         bool flowing = c->flow.op;
         char *room = flowing ? flow_room(c, &want) : in_room(c, &want);
-        ssize_t n = stream_read(c->stream, room, want);
+        ssize_t n = room ? stream_read(c->stream, room, want) : -ENOMEM;
         if (n == -EAGAIN)
             return 0;
         if (n == -EPROTO)

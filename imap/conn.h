@@ -241,8 +241,9 @@ bool conn_busy(const struct conn *c);
  * better part of what was read, the very memory. NULL when there is none left. */
 struct blob *conn_blob(struct conn *c, struct str bytes);
 
-/* Where conn_blob() gave the memory of what was read away: moves out what is not handled yet. */
-void conn_part(struct conn *c);
+/* Where conn_blob() gave the memory of what was read away: moves out what is not handled yet. 0, or
+ * -ENOMEM. */
+int conn_part(struct conn *c);
 
 /* Moves bytes once: sends, waits until `deadline`, reads and handles what came. 0 or -errno; any
  * error means that the connection is lost. */

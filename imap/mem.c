@@ -3,13 +3,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+void mem_gone(void)
+{
+    fputs("imapfs: out of memory\n", stderr);
+    abort();
+}
+
+enum { RESERVE = 1024 * 1024 };
+
+void *mem_try(void *old, size_t size)
+{
+    void *reserve = mmap(NULL, RESERVE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (reserve == MAP_FAILED)
+        return NULL;
+    void *p = realloc(old, size);
+    munmap(reserve, RESERVE);
+    return p;
+}
 
 static void *must(void *p)
 {
-    if (!p) {
-        fputs("imapfs: out of memory\n", stderr);
-        abort();
-    }
+    if (!p)
+        mem_gone();
     return p;
 }
 

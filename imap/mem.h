@@ -1,9 +1,17 @@
 /* Allocation that cannot fail: small requests die with a message when memory is gone. Anything a
- * server can size is capped by its owner and goes through plain malloc() instead. */
+ * server can size is capped by its owner and goes through mem_try() instead, which leaves something
+ * for those. */
 #ifndef IMAP_MEM_H
 #define IMAP_MEM_H
 
 #include <stddef.h>
+
+/* As realloc(), but NULL, and `old` as it was, also when afterwards there would be next to nothing
+ * left. */
+void *mem_try(void *old, size_t size);
+
+/* Ends the process: there is no memory for what cannot be done without. */
+void mem_gone(void) __attribute__((noreturn));
 
 /* All return memory the caller frees with free(). They abort the process when there is none. */
 void *mem_alloc(size_t size);

@@ -41,6 +41,7 @@ static int lost_errno(int err)
     case ETIMEDOUT:
     case EACCES:
     case EBUSY:
+    case ENOMEM:
         return err;
     case EMFILE: /* the daemon's own limit, which is none of the caller's */
     case ENFILE:

@@ -143,7 +143,7 @@ static int read_args(struct reader *r, struct arg **first)
         if (++r->tokens > LIMIT_TOKENS)
             return -EPROTO;
         struct arg *arg = arena_alloc(r->arena, sizeof *arg);
-        int err = read_arg(r, arg);
+        int err = arg ? read_arg(r, arg) : -ENOMEM;
         if (err)
             return err;
         *link = arg;

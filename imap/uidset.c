@@ -50,16 +50,36 @@ static struct reader reader(const char *text, size_t len)
     return (struct reader){text, text + len, true};
 }
 
-/* Puts a range into `s` at index `at`, without merging. */
-static void insert(struct uidset *s, size_t at, struct uidrange range)
+/* Makes room for `more` ranges. False when there is no memory. */
+static bool reserve(struct uidset *s, size_t more)
 {
-    if (s->n == s->cap) {
-        s->cap = s->cap ? s->cap * 2 : 4;
-        s->r = mem_realloc(s->r, s->cap * sizeof(*s->r));
-    }
+    size_t cap = s->cap ? s->cap : 4;
+    while (cap < s->n + more)
+        cap *= 2;
+    size_t size = cap * sizeof *s->r;
+    struct uidrange *r = cap == s->cap ? s->r
+                         : size < 4096 ? realloc(s->r, size)
+                                       : mem_try(s->r, size);
+    if (!r)
+        return false;
+    s->r = r;
+    s->cap = cap;
+    return true;
+}
+
+/* Puts a range into `s` at index `at`, without merging; there is room. */
+static void put(struct uidset *s, size_t at, struct uidrange range)
+{
     memmove(s->r + at + 1, s->r + at, (s->n - at) * sizeof(*s->r));
     s->r[at] = range;
     s->n++;
+}
+
+static void insert(struct uidset *s, size_t at, struct uidrange range)
+{
+    if (!reserve(s, 1))
+        mem_gone();
+    put(s, at, range);
 }
 
 /* Whether `b`, which does not begin before `a`, overlaps it or follows without a gap. */
@@ -130,7 +150,7 @@ static void normalise(struct uidset *s)
     s->n = n + 1;
 }
 
-/* Moves what `more` holds into `s`. */
+/* Moves what `more` holds into `s`; there is room. */
 static void merge(struct uidset *s, struct uidset *more)
 {
     if (s->n == 0) {
@@ -143,7 +163,7 @@ static void merge(struct uidset *s, struct uidset *more)
             uidset_add(s, more->r[i].lo, more->r[i].hi);
     } else {
         for (size_t i = 0; i < more->n; i++)
-            insert(s, s->n, more->r[i]);
+            put(s, s->n, more->r[i]);
         normalise(s);
     }
     uidset_free(more);
@@ -171,8 +191,14 @@ int uidset_parse(struct uidset *s, const char *text, size_t len)
             break;
         }
         sorted = sorted && (!last || range.lo > last->hi);
-        insert(&new, new.n, range);
+        if (!reserve(&new, 1)) {
+            rc = -ENOMEM;
+            break;
+        }
+        put(&new, new.n, range);
     }
+    if (rc >= 0 && s->n && !reserve(s, new.n))
+        rc = -ENOMEM;
     if (rc < 0) {
         uidset_free(&new);
         return rc;

@@ -25,7 +25,7 @@ struct uidset {
 /* Adds the UIDs of a sequence-set such as "1:5,7,9:3" to `s`; order and overlap do not matter.
  * Time is n log n in the number of ranges, whatever their order. On an error `s` is unchanged:
  * -EINVAL for what is not a set of UIDs (empty, 0, '*', over 32 bits), -E2BIG for more than
- * UIDSET_MAX_RANGES ranges. */
+ * UIDSET_MAX_RANGES ranges, -ENOMEM. */
 int uidset_parse(struct uidset *s, const char *text, size_t len);
 
 /* Adds lo..hi (either order; 0 is no UID and is left out). At the end of the set this is constant

@@ -369,7 +369,7 @@ static int found(const struct conn *c, struct op *op, const char *text, size_t l
     op->got = err == 0;
     if (err && log_may(&strange))
         log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
-    return err ? -EPROTO : 0;
+    return err == -ENOMEM ? err : err ? -EPROTO : 0;
 }
 
 /* SEARCH 2 84 882 */
@@ -389,6 +389,10 @@ static int on_search(struct conn *c, const struct response *r)
                 log_warn("%s: a SEARCH answer that is not a list of UIDs", op->mailbox);
             buf_free(&set);
             return 0;
+        }
+        if (!buf_try(&set, a->s.n + 1)) {
+            buf_free(&set);
+            return -ENOMEM;
         }
         if (set.len)
             buf_addc(&set, ',');
