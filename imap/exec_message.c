@@ -53,7 +53,12 @@ static void move_by_copy(struct conn *c, struct op *op)
 {
     op->saw = 0;
     op->by_copy = true;
-    if (!caps_has(&c->caps, CAP_UIDPLUS) || !op->arrival.uidnext) {
+    bool told = caps_has(&c->caps, CAP_UIDPLUS);
+    /* Where the caller believes that UIDs begin is long ago; what the copy's UID is concluded from
+     * is asked for now. */
+    if (!told && !op->resumed)
+        op->arrival.uidnext = op->arrival.uidvalidity = 0;
+    if (!told || !op->arrival.uidnext) {
         arrival_note(c, op);
         look_ask(c, op, STEP_LOOK_BEFORE);
         return;
