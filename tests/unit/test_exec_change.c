@@ -302,7 +302,7 @@ static const struct scene copies_at_once[] = {
     {"not without UIDPLUS: another message might be copied", /* mailutils */
      {{MOVE(KNOWN, .err = ENOENT)}},
      .steps = {HELLO(""), OPEN("SELECT", "A"), NOTE_IT, "S * 3 FETCH (UID 6 RFC822.SIZE 9)",
-               "S $T OK", NOT_IT, NOT_IT, QUIT}},
+               "S $T OK", WINDOW, NOT_IT, NOT_IT, QUIT}},
     {"copied, but the original may not be expunged: it stays hidden",
      {{MOVE(KNOWN, .new_uid = 50, .expunged = false)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), NOTE_IT, FACTS_OF_5, "S $T OK", COPY_IT,
