@@ -79,6 +79,7 @@ help:
 	@echo 'make deps       install what is missing     make demo-stop   take the demo down'
 	@echo 'make check      build and run every test    make lint        format, clang-tidy, layering'
 	@echo 'make fuzz       fuzz for FUZZ_SECONDS each  make install     PREFIX=/usr/local DESTDIR='
+	@echo 'make check-servers  a battery on Cyrus, Courier, mailutils, Twisted and others, as root'
 	@echo 'make torture    break line, server and mailbox at every byte, for an hour'
 	@echo 'make bench      measure, beside yardsticks  make bench-quick a tenth of it, in two minutes'
 
@@ -92,6 +93,13 @@ check: deps
 
 check-built: all
 	scripts/check
+
+# The same battery on other servers: SERVERS='cyrus-dot courier', all without.
+check-servers: deps all
+	scripts/check-servers
+
+deps-servers:
+	$(PYTHON) tests/servers/packages.py $(SERVERS)
 
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
@@ -148,5 +156,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all help deps check check-built unit replay fuzz torture lint bench bench-quick demo demo-stop install clean
+.PHONY: all help deps deps-servers check check-servers check-built unit replay fuzz torture lint bench bench-quick demo demo-stop install clean
 .SECONDARY:
