@@ -278,8 +278,8 @@ static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct fol
     c->name = name ? mem_strdup(name) : NULL;
     op->dest = mem_strdup(d->wire);
     if (d->loaded && d->uidvalidity) {
-        op->arrival.uidnext = d->uidnext ? d->uidnext : 1;
-        op->arrival.uidvalidity = d->uidvalidity;
+        op->dest_uidnext = d->uidnext ? d->uidnext : 1;
+        op->dest_uidvalidity = d->uidvalidity;
     }
     d->arrivals++;
     pool_submit(a->pool, op);

@@ -53,11 +53,12 @@ static void move_by_copy(struct conn *c, struct op *op)
 {
     op->saw = 0;
     op->by_copy = true;
+    /* What the copy's UID is concluded from, where COPYUID does not tell it, is asked for now. */
     bool told = caps_has(&c->caps, CAP_UIDPLUS);
-    /* Where the caller believes that UIDs begin is long ago; what the copy's UID is concluded from
-     * is asked for now. */
-    if (!told && !op->resumed)
-        op->arrival.uidnext = op->arrival.uidvalidity = 0;
+    if (told && !op->arrival.uidnext) {
+        op->arrival.uidnext = op->dest_uidnext;
+        op->arrival.uidvalidity = op->dest_uidvalidity;
+    }
     if (!told || !op->arrival.uidnext) {
         arrival_note(c, op);
         look_ask(c, op, STEP_LOOK_BEFORE);

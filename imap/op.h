@@ -73,6 +73,9 @@ struct op {
     char *mailbox;        /* wire name; NULL where the kind needs none */
     uint32_t uidvalidity; /* what the caller's UIDs were learnt under; 0: any. Else -> -ESTALE */
     char *dest;           /* wire name */
+    /* OP_MOVE: all that is known of `dest`, whose UIDs are below the one, under the other; 0: it is
+     * not known. */
+    uint32_t dest_uidnext, dest_uidvalidity;
     char *text;
     uint32_t uid;
     uint64_t off;
@@ -145,9 +148,8 @@ struct op {
     uint32_t number;    /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
     bool own;           /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
     bool apart;         /* wants its connection for itself: it may look into another mailbox */
-    struct arrival arrival; /* of OP_MOVE the caller may tell what UIDs there are in `dest`: all of
-                             * which are below `uidnext`, under `uidvalidity` */
-    unsigned saw;           /* OP_SAW_... bits */
+    struct arrival arrival;
+    unsigned saw; /* OP_SAW_... bits */
 };
 
 /* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */

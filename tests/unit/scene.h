@@ -211,8 +211,8 @@ static inline struct op *make_op(const struct want *w, struct result *r)
     op->thorough = w->thorough;
     op->changed = w->changed;
     op->patient = w->patient;
-    op->arrival.uidnext = w->uidnext;
-    op->arrival.uidvalidity = w->uidnext ? 7 : 0;
+    op->dest_uidnext = w->uidnext;
+    op->dest_uidvalidity = w->uidnext ? 7 : 0;
     if (w->uids)
         assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
     if (w->append) {
