@@ -5,6 +5,7 @@
 
 #include "imap/log.h"
 #include "imap/msgid.h"
+#include "imap/msglimit.h"
 
 #define FACTS "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"
 
@@ -157,10 +158,10 @@ void arrival_row(struct op *op, const struct fetch_row *row)
 }
 
 /* Among what is new since: one and only one, or surely none. */
-static enum arrival_verdict judge_rows(const struct op *op)
+static enum arrival_verdict judge_rows(const struct op *op, const struct response *r)
 {
     const struct arrival *a = &op->arrival;
-    if (op->new_uidvalidity != a->uidvalidity || a->doubt)
+    if (op->new_uidvalidity != a->uidvalidity || a->doubt || msglimit_partial(r))
         return ARRIVAL_UNCLEAR;
     if (a->uid)
         return ARRIVAL_THERE;
@@ -172,9 +173,9 @@ static enum arrival_verdict judge_rows(const struct op *op)
 }
 
 /* Anywhere in the mailbox: what is found may have been there before. */
-static enum arrival_verdict judge_search(const struct op *op)
+static enum arrival_verdict judge_search(const struct op *op, const struct response *r)
 {
-    return exec_search_error(op) || op->found.n ? ARRIVAL_UNCLEAR : ARRIVAL_NOT;
+    return exec_search_error(op, r) || op->found.n ? ARRIVAL_UNCLEAR : ARRIVAL_NOT;
 }
 
 enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
@@ -195,7 +196,7 @@ enum arrival_verdict arrival_answered(struct conn *c, struct op *op, int step,
     }
     if (op->fail || err)
         return unclear(op, op->fail ? op->fail : err);
-    enum arrival_verdict v = step == ARRIVAL_ROWS ? judge_rows(op) : judge_search(op);
+    enum arrival_verdict v = step == ARRIVAL_ROWS ? judge_rows(op, r) : judge_search(op, r);
     if (v == ARRIVAL_NOT && !op->arrival.repeated && exec_too_early(c, op)) {
         op->new_uidvalidity = 0;
         return ARRIVAL_LATER;

@@ -26,7 +26,7 @@ void exec_later(struct conn *c, struct op *op);
 void exec_search_begin(struct op *op);
 
 /* After a SEARCH was answered OK: 0, or -EIO when the server said nothing of what it found, which
- * is not the same as having found nothing. */
-int exec_search_error(const struct op *op);
+ * is not the same as having found nothing, or looked at a part of the messages only. */
+int exec_search_error(const struct op *op, const struct response *r);
 
 #endif

@@ -188,7 +188,7 @@ void delete_answered(struct conn *c, struct op *op, int step, const struct respo
             without_uidplus(c, op);
         return;
     case DELETE_SEARCH:
-        err = err ? err : exec_search_error(op);
+        err = err ? err : exec_search_error(op, r);
         if (op->fail || err)
             delete_finish(c, op, op->fail ? op->fail : err);
         else

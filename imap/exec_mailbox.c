@@ -189,10 +189,11 @@ static void remove_counted(struct conn *c, struct op *op, int err)
 
 /* The two searches behind the EXAMINE: nothing that is not \Deleted, and nothing that is not ours.
  */
-static void remove_searched(struct conn *c, struct op *op, int step, int err)
+static void remove_searched(struct conn *c, struct op *op, int step, const struct response *r)
 {
+    int err = outcome_errno(r);
     if (!err)
-        err = exec_search_error(op);
+        err = exec_search_error(op, r);
     if (err || op->fail) {
         conn_leave_box(c);
         conn_finish(c, op, op->fail ? op->fail : err);
@@ -230,7 +231,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         return;
     case STEP_SEARCH_UNDELETED:
     case STEP_SEARCH_ALL:
-        remove_searched(c, op, step, err);
+        remove_searched(c, op, step, r);
         return;
     default:
         /* A level that exists only through its children is gone when the last of them is. */

@@ -137,7 +137,8 @@ static bool outdated(const struct conn *c, struct op *op)
 
 static void meta_send(struct conn *c, struct op *op)
 {
-    op->count = c->box.changes;
+    if (!op->below)
+        op->count = c->box.changes;
     struct buf *b = conn_begin(c, op, 0, WANT_NONE);
     buf_adds(b, "UID FETCH ");
     msglimit_uids(op, b);
@@ -219,9 +220,9 @@ void exec_search_begin(struct op *op)
     op->got = false;
 }
 
-int exec_search_error(const struct op *op)
+int exec_search_error(const struct op *op, const struct response *r)
 {
-    return op->got ? 0 : -EIO;
+    return op->got && !msglimit_partial(r) ? 0 : -EIO;
 }
 
 static void search_send(struct conn *c, struct op *op, int step)
@@ -255,10 +256,11 @@ static void search_answered(struct conn *c, struct op *op, int step, const struc
         search_send(c, op, step);
     } else if (r->cond == COND_OK && op->got && outdated(c, op)) {
         search_anew(c, op, step);
-    } else if (r->cond == COND_OK)
-        conn_finish(c, op, exec_search_error(op));
-    else
+    } else if (r->cond == COND_OK) {
+        conn_finish(c, op, exec_search_error(op, r));
+    } else {
         conn_finish(c, op, r->cond == COND_BAD ? -EINVAL : outcome_errno(r));
+    }
 }
 
 const struct op_class exec_search = {.retry = RETRY_REPEAT,

@@ -59,6 +59,10 @@
  * servers say "* OK still searching" for minutes. */
 #define LIMIT_TIMEOUTS_WITHOUT_NEWS 10u
 
+/* Parts in which a server may answer about the messages of a mailbox (msglimit.h). RFC 9738 has a
+ * thousand messages in each. */
+#define LIMIT_PARTS (LIMIT_MESSAGES / 1000)
+
 /* Levels of a mailbox name. */
 #define LIMIT_LEVELS 64
 

@@ -30,7 +30,7 @@ int look_error(const struct op *op, const struct response *r)
     if (op->saw & OP_SAW_THERE)
         return 0;
     int err = outcome_errno(r);
-    return err ? err : exec_search_error(op);
+    return err ? err : exec_search_error(op, r);
 }
 
 bool look_is_exact(const struct conn *c)

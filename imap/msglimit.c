@@ -2,11 +2,13 @@
 
 #include <string.h>
 
+#include "imap/limits.h"
 #include "imap/outcome.h"
 
 void msglimit_begin(struct op *op)
 {
     op->below = 0;
+    op->parts = 0;
 }
 
 /* The UIDs in op->text that are below op->below. */
@@ -46,14 +48,26 @@ void msglimit_keys(const struct op *op, struct buf *out)
     buf_adds(out, op->text);
 }
 
-bool msglimit_more(struct op *op, const struct response *r)
+/* The lowest UID that was dealt with; 0: the server does not say. */
+static uint32_t lowest(const struct response *r)
 {
     uint64_t uid;
-    if (r->cond != COND_OK || code_from_name(r->code) != CODE_MESSAGELIMIT || !r->code_args ||
-        !arg_number(r->code_args->next, UINT32_MAX, &uid) || uid <= 1 ||
-        (op->below && uid >= op->below))
+    bool said = r->code_args && arg_number(r->code_args->next, UINT32_MAX, &uid);
+    return said ? (uint32_t)uid : 0;
+}
+
+bool msglimit_partial(const struct response *r)
+{
+    return r->cond == COND_OK && code_from_name(r->code) == CODE_MESSAGELIMIT && lowest(r) != 1;
+}
+
+bool msglimit_more(struct op *op, const struct response *r)
+{
+    uint32_t uid = msglimit_partial(r) ? lowest(r) : 0;
+    if (!uid || (op->below && uid >= op->below) || op->parts == LIMIT_PARTS)
         return false;
-    op->below = (uint32_t)uid;
+    op->parts++;
+    op->below = uid;
     struct uidset set = {0};
     if (op->kind != OP_SEARCH)
         left(op, &set);

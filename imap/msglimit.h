@@ -16,7 +16,11 @@ void msglimit_uids(const struct op *op, struct buf *out);
 void msglimit_keys(const struct op *op, struct buf *out);
 
 /* Does the tagged answer say that messages are left? Then op->below is where they end, and the
- * command is to be sent again. Each time it is a lower one, so that comes to an end. */
+ * command is to be sent again: each time for lower ones, and at most LIMIT_PARTS times. */
 bool msglimit_more(struct op *op, const struct response *r);
+
+/* Is the tagged answer about a part of the messages only? Where nothing asks for the rest, what the
+ * server did not tell proves nothing. */
+bool msglimit_partial(const struct response *r);
 
 #endif

@@ -139,10 +139,11 @@ struct op {
     bool timed_out;     /* a connection was given up under it, since the server was silent */
     bool again;         /* asked a second time, since the server may not have seen what is new */
     uint32_t below;     /* UIDs from here on were dealt with (msglimit.h); 0: none */
+    unsigned parts;     /* answers after which some were left */
     int phase;          /* of the kind's own steps; survives a lost connection */
     int fail;           /* first error of its commands, kept until the last is answered */
     uint64_t count;     /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
-                           box.changes as of the answer */
+                           box.changes as of the first answer */
     bool by_copy;       /* OP_MOVE: by COPY and deletion */
     bool unsure;        /* OP_MOVE: the answer to one was lost, so it may be done at any time */
     uint32_t number;    /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */

@@ -363,7 +363,7 @@ static struct log_limit strange = LOG_LIMIT("answers to SEARCH that are none");
 
 static int found(const struct conn *c, struct op *op, const char *text, size_t len)
 {
-    if (op->refresh)
+    if (op->refresh && !op->below)
         op->count = c->box.changes;
     int err = len ? uidset_parse(&op->found, text, len) : 0;
     op->got = err == 0;
