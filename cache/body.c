@@ -257,8 +257,12 @@ static void learn(struct account *a, struct body *b, uint64_t off, size_t got, s
         a->windows = true;
     if (m->flags & MSG_SIZED)
         return;
-    bool last = whole || (got && got < len && (off + got == m->size || got < a->longest_window));
-    if (!whole && got > a->longest_window)
+    if (whole) {
+        settle(a, b, f, m, got);
+        return;
+    }
+    bool last = got && got < len && (off + got == m->size || got < a->longest_window);
+    if (got > a->longest_window)
         a->longest_window = got;
     extent_learn(&b->extent, off, got, len, last);
     if (!extent_known(&b->extent))
@@ -543,6 +547,8 @@ static struct fetch *start_whole(struct account *a, struct body *b, const struct
 {
     bool stream = msg_size(m) >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT && !a->streaming &&
                   !b->left && pool_may_stream(a->pool);
+    drop_chunks(a, b); /* they may not be what they were taken for */
+    b->extent = (struct extent){0};
     struct fetch *f =
         submit_fetch(a, b, folder, m->uid, 0, LIMIT_LITERAL, stream ? WHOLE_STREAM : WHOLE);
     b->frontier = 0; /* nobody asks for what is ahead of its reader */

@@ -33,7 +33,9 @@ bool extent_probe(const struct extent *e, uint64_t *off)
         *off = e->seen;
     else
         *off = e->seen + (e->bound - e->seen) / 2;
-    return e->probes < MOST_PROBES && *off < LIMIT_MESSAGE;
+    if (*off >= LIMIT_MESSAGE)
+        *off = LIMIT_MESSAGE - 1;
+    return e->probes < MOST_PROBES && e->seen < LIMIT_MESSAGE;
 }
 
 void extent_asked(struct extent *e)

@@ -5,7 +5,7 @@ Each message is read once, by one reader, on a mount that has never seen it: the
 was announced. The servers are mini servers in clear text.
 """
 
-import contextlib
+import errno
 import hashlib
 import mmap
 import os
@@ -16,8 +16,8 @@ import threading
 import pytest
 
 from messages import message
-from mini import MiniServer, fetch_row
-from mount import SLOW
+from mini import MiniServer, fetch_row, literal
+from mount import SLOW, refused
 from server import wait_until
 from test_prefetch import status
 
@@ -219,13 +219,99 @@ def wrong_ones(mail, table):
     return wrong
 
 
-@pytest.mark.parametrize('options', [(), ('prefetch=0',)], ids=['ahead', 'alone'])
-@pytest.mark.parametrize('lie', LIES.values(), ids=LIES.keys())
+CASES = [*((lie, ()) for lie in LIES),
+         *((lie, ('prefetch=0',)) for lie in ('triple', 'less-7', 'missing'))]
+
+
+@pytest.mark.parametrize('lie,options', CASES, ids=['-'.join([a, *b]) for a, b in CASES])
 def test_every_byte(mount_mini, lie, options):
     mini = MiniServer()
     table = fill(mini)
-    mini.fetch_rows = lying(lie)
+    mini.fetch_rows = lying(LIES[lie])
     mail = mount_mini(mini, 'names=uid', *options)
     assert len(mail.names()) == len(table)
     wrong = wrong_ones(mail, table)
     assert not wrong, '\n'.join([f'{len(wrong)} of {len(table)}', *wrong])
+
+
+def bodies_asked_for(mini):
+    return [command.raw for command in list(mini.commands) if b'BODY.PEEK[]' in command.raw]
+
+
+@pytest.mark.parametrize('lie', ['triple', 'less-7', 'missing'])
+def test_listing_asks_for_no_body(mount_mini, sh, lie):
+    """ls -l shows what was announced, also of a server that is known to be wrong."""
+    mini = MiniServer()
+    sizes = [300, 5000, 100_156, 300_000]
+    table = fill(mini, ('cat',), sizes)
+    mini.fetch_rows = lying(LIES[lie])
+    mail = mount_mini(mini, 'names=uid')
+    sh('ls -l INBOX; du -a INBOX; find INBOX -size +1M', mail.path)
+    assert not bodies_asked_for(mini)
+    assert same((mail / 'INBOX/1.eml').read_bytes(), table[1][1]) is None
+    asked = len(bodies_asked_for(mini))
+    sh('ls -l INBOX; du -a INBOX; find INBOX -size +1M', mail.path)
+    assert len(bodies_asked_for(mini)) == asked
+    announced = LIES[lie](100_156)
+    assert (mail / 'INBOX/3.eml').stat().st_size == int(announced or 65536)
+
+
+def test_it_is_said_once(mount_mini):
+    mini = MiniServer()
+    table = fill(mini, ('cat',), [300, 5000, 100_156, 300_000])
+    mini.fetch_rows = lying(LIES['triple'])
+    mail = mount_mini(mini, 'names=uid')
+    mail.names()
+    assert not wrong_ones(mail, table)
+    assert status(mail)['messages of another size than announced'] == str(len(table))
+    assert mail.log().count('the sizes that this server announces') == 1
+
+
+def test_many_readers(mount_mini):
+    """Eight at once, each message by two of them, while others list and stat."""
+    mini = MiniServer()
+    table = fill(mini, ('cat',), [300, 4096, 5000, 65_536, 100_156, 131_072] * 12)
+    mini.fetch_rows = lying(LIES['triple'])
+    mail = mount_mini(mini, 'names=uid')
+    wrong, stop = [], threading.Event()
+
+    def look():
+        while not stop.is_set():
+            for name in os.listdir(mail / 'INBOX'):
+                os.stat(mail / 'INBOX' / name)
+
+    def read(first):
+        for uid in list(table)[first::4]:
+            why = same((mail / f'INBOX/{uid}.eml').read_bytes(), table[uid][1])
+            wrong.extend([f'{uid}: {why}'] if why else [])
+
+    looker = threading.Thread(target=look)
+    readers = [threading.Thread(target=read, args=(n % 4,)) for n in range(8)]
+    for thread in (looker, *readers):
+        thread.start()
+    for thread in readers:
+        thread.join()
+    stop.set()
+    looker.join()
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_a_message_without_end(mount_mini):
+    """Whoever needs its end is told that there is none."""
+    mini = MiniServer()
+    mini.box('INBOX').add(message(1, 300_000).data)
+    mini.box('INBOX').add(message(2).data)
+
+    def rows(session, seq, mail, pairs):
+        raw = [c for c in mini.commands if c.tag == session.peer.tag][-1].raw
+        count = re.search(rb'BODY\.PEEK\[\]<\d+\.(\d+)>', raw)
+        return [fetch_row(seq, [(k, literal(b'x' * int(count.group(1))) if count and mail.uid == 1
+                                 and k.startswith(b'BODY[]<') else v) for k, v in pairs])]
+
+    mini.fetch_rows = rows
+    mail = mount_mini(mini, 'names=uid', 'prefetch=0')
+    mail.names()
+    with refused(errno.EIO):
+        (mail / 'INBOX/1.eml').read_bytes()
+    assert (mail / 'INBOX/2.eml').read_bytes() == message(2).data
+    assert len(bodies_asked_for(mini)) < 100
