@@ -1,7 +1,7 @@
 """What servers themselves do wrong: the steps of the battery that cannot go as on the others.
 
-Each row says how the step must fail instead. A step that works after all fails the battery, and so does
-one that fails in another way. What every client would see differently is a fault of the server's; what
+Each row says how the step must fail instead. A step that works after all fails the battery (unless the
+row says that it may), and so does one that fails in another way. What every client would see differently is a fault of the server's; what
 imapfs could do better is none and does not belong here.
 """
 
@@ -16,6 +16,7 @@ class Fault(NamedTuple):
     step: str  # the test's name without test_
     reason: str
     instead: str  # a regular expression: what the failure says
+    always: bool = True  # else the step may work, as it happens
 
 
 CYRUS_NAME = 'only some characters may be in the name of a mailbox'
@@ -42,9 +43,10 @@ FAULTS: tuple[Fault, ...] = (
           'assert .say-"hello"'),
     Fault('mailutils', 'name_with_blanks', STATUS, 'Input/output error'),
     Fault('mailutils', 'name_with_quotes', QUOTED, 'Input/output error'),
-    Fault('mailutils', 'dates', 'APPEND does not keep the date that it is given', 'assert 1721'),
+    Fault('mailutils', 'dates', 'APPEND does not keep the date that it is given',
+          r'assert 17\d{8}\.0 == 17'),
     Fault('mailutils', 'names_tell_date_sender_subject',
-          'APPEND does not keep the date that it is given', 'Message-1.1.eml'),
+          'APPEND does not keep the date that it is given', r"AssertionError: \['20"),
     Fault('mailutils', 'flags_shown', MAILDIR_FLAGS, r'assert set\(\) =='),
     Fault('mailutils', 'flags_set', MAILDIR_FLAGS, r'assert set\(\) =='),
     Fault('mailutils', 'unseen_count', MAILDIR_FLAGS, "assert b'4' == b'3'"),
@@ -52,10 +54,13 @@ FAULTS: tuple[Fault, ...] = (
           'Input/output error'),
     Fault('mailutils', 'delete_beside_deleted', MAILDIR_FLAGS,
           r'is .{1,2}Deleted is listed|in \[1'),
-    Fault('mailutils', 'move_many', RENUMBERED, 'cannot stat'),
-    Fault('mailutils', 'mkdir_nested', RENUMBERED, r'== \[\]'),
+    Fault('mailutils', 'move_many', RENUMBERED, 'cannot stat', always=False),
+    Fault('mailutils', 'move_there_and_back', RENUMBERED,
+          'No such file or directory|Stale file handle', always=False),
+    Fault('mailutils', 'mkdir_nested', RENUMBERED, r'== \[\]', always=False),
+    Fault('mailutils', 'folder_remade', RENUMBERED, 'made anew do not show', always=False),
     Fault('mailutils', 'cut_after_move', RENUMBERED + ', so that nobody can tell whether it came',
-          r'5 \+ 1: .*Input/output error'),
+          r'5 \+ 1: .*Input/output error', always=False),
 )
 
 
