@@ -11,6 +11,7 @@
 
 enum {
     MOMENT = 50,  /* ms that a READ may take to here, and an answer until the kernel takes note */
+    RECENT = 500, /* ms in which an answer to another thread may yet reach the kernel */
     TOLD = 1024,  /* files remembered that something was told of, and */
     REFUSED = 64, /* READs that are expected again, */
     AGAIN = 5000, /* ... for so many ms */
@@ -78,9 +79,12 @@ static void told_locked(struct reading *rd, fuse_ino_t ino, pid_t pid)
     struct file *f;
     struct read *x;
     unsigned i = slot(ino);
+    int64_t now = clock_ms();
+    bool another =
+        rd->told[i].ino == ino && now - rd->told[i].at < RECENT && rd->told[i].pid != pid;
     rd->told[i].ino = ino;
-    rd->told[i].pid = pid;
-    rd->told[i].at = clock_ms();
+    rd->told[i].pid = another ? 0 : pid;
+    rd->told[i].at = now;
     HASH_FIND(hh, rd->files, &ino, sizeof ino, f);
     if (f)
         DL_FOREACH (f->reads, x)
@@ -97,7 +101,7 @@ void reading_told(struct reading *rd, fuse_ino_t ino, pid_t pid)
 static bool told_just_now_locked(const struct reading *rd, fuse_ino_t ino, pid_t pid)
 {
     unsigned i = slot(ino);
-    return rd->told[i].ino == ino && clock_ms() - rd->told[i].at < MOMENT &&
+    return rd->told[i].ino == ino && clock_ms() - rd->told[i].at < RECENT &&
            (!pid || rd->told[i].pid != pid);
 }
 
