@@ -54,7 +54,7 @@ static size_t before_body(const char *line, size_t len)
 }
 
 /* Appends the first line of what was sent or received, made fit to be seen; returns how many bytes
- * of it are not shown. */
+ * are kept back: those of a message, and what is behind the line. */
 static size_t show(const struct conn *c, bool received, const char *data, size_t len, size_t max,
                    struct buf *out)
 {
@@ -63,14 +63,16 @@ static size_t show(const struct conn *c, bool received, const char *data, size_t
     size_t rest = len - line - (nl ? 1 : 0);
     if (line && data[line - 1] == '\r')
         line--;
-    size_t head = received ? before_body(data, line) : line;
+    /* No more of it is looked at, however long it is. */
+    size_t begin = line < max + SPARE ? line : max + SPARE;
+    size_t head = received ? before_body(data, begin) : begin;
     struct buf text = {0};
-    buf_add(&text, data, head < max + SPARE ? head : max + SPARE);
+    buf_add(&text, data, head);
     if (received)
         secrets_hide(&c->secrets, &text);
     log_escape(out, text.data, text.len, max);
     buf_wipe_free(&text);
-    return rest + line - head;
+    return rest + (head < begin ? line - head : 0);
 }
 
 void conn_debug(const struct conn *c, const char *dir, const char *data, size_t len)
