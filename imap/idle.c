@@ -107,6 +107,8 @@ static bool may_idle(struct conn *c)
 
 void idle_quiet(struct conn *c)
 {
+    if (clock_ms() < idle_deadline(c))
+        return; /* it has become later meanwhile */
     bool renew = clock_ms() >= c->quiet_since + RENEW;
     c->watched_for = c->quiet_since;
     if (may_idle(c)) {
@@ -123,6 +125,11 @@ void idle_quiet(struct conn *c)
 
 int64_t idle_deadline(const struct conn *c)
 {
-    bool wants = c->watched_for != c->quiet_since && caps_has(&c->caps, CAP_IDLE);
-    return c->quiet_since + (wants && c->idle != IDLE_ON ? IDLE_AFTER : RENEW);
+    int64_t renew = c->quiet_since + RENEW;
+    if (c->watched_for == c->quiet_since || !caps_has(&c->caps, CAP_IDLE) || c->idle == IDLE_ON)
+        return renew;
+    /* Also behind a pause that the server has asked for, what waits for its end comes first. */
+    int64_t alone = pool_left_alone(c->pool);
+    int64_t begin = (alone > c->quiet_since ? alone : c->quiet_since) + IDLE_AFTER;
+    return begin < renew ? begin : renew;
 }

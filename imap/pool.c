@@ -459,6 +459,14 @@ bool pool_refuses(struct pool *p, const struct op *op)
     return refuses;
 }
 
+int64_t pool_left_alone(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t until = p->throttle.until;
+    pthread_mutex_unlock(&p->lock);
+    return until;
+}
+
 enum pool_advice pool_advise(struct pool *p, struct conn *c)
 {
     enum pool_advice advice = POOL_WAIT;

@@ -27,6 +27,9 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
 void pool_throttled(struct pool *p, int64_t wait, struct str why);
 bool pool_refuses(struct pool *p, const struct op *op);
 
+/* Until when (clock_ms()) that is, or was last; 0: the server has not asked for it. */
+int64_t pool_left_alone(struct pool *p);
+
 /* How long (ms) a server may be silent before what waits is asked on another connection. */
 int64_t pool_silence(const struct pool *p);
 
