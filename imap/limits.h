@@ -91,6 +91,9 @@
 /* How long, in ms, a call waits because the server asks for it; for more it is refused at once. */
 #define LIMIT_THROTTLE 60000
 
+/* How long, in ms, the server is left alone because it asks for it; then it may ask again. */
+#define LIMIT_THROTTLE_LONGEST (60 * 60 * 1000)
+
 /* Commands in flight on one connection. */
 #define LIMIT_PIPELINE 12
 

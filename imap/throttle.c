@@ -15,6 +15,8 @@ bool throttle_note(struct throttle *t, int64_t now, int64_t wait, struct str why
     t->pause = wait ? 0 : backoff_next(t->pause, BACKOFF_LAST);
     if (!wait)
         wait = backoff_jitter(t->pause);
+    if (wait > LIMIT_THROTTLE_LONGEST)
+        wait = LIMIT_THROTTLE_LONGEST;
     struct buf text = {0};
     log_escape(&text, why.p, why.n, sizeof t->why - 4);
     snprintf(t->why, sizeof t->why, "%s", buf_str(&text));

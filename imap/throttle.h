@@ -15,8 +15,9 @@ struct throttle {
     char why[200]; /* the server's words */
 };
 
-/* The server said `why`, and asks for `wait` ms; 0: it does not say how long, and pauses grow as
- * long as it says so. Returns whether that is new, and ought to be told once. */
+/* The server said `why`, and asks for `wait` ms, of which it gets LIMIT_THROTTLE_LONGEST; 0: it
+ * does not say how long, and pauses grow as long as it says so. Returns whether that is new, and
+ * ought to be told once. */
 bool throttle_note(struct throttle *t, int64_t now, int64_t wait, struct str why);
 
 /* The server did what it was asked. */

@@ -186,6 +186,9 @@ static void test_throttle(void **state)
     assert_false(throttle_note(&t, 3500, 0, words("x"))); /* of several that were sent at once */
     assert_int_equal(throttle_left(&t, 3500), first);
     throttle_over(&t, 9000);
+    assert_true(throttle_note(&t, 9000, INT64_C(20000000000), words("for months")));
+    assert_int_equal(throttle_left(&t, 9000), LIMIT_THROTTLE_LONGEST);
+    throttle_over(&t, 9000 + LIMIT_THROTTLE_LONGEST);
     assert_true(throttle_note(&t, 9000, LIMIT_THROTTLE + 1, words("x")));
     assert_true(throttle_refuses(&t, 9000) && !throttle_waits(&t, 9000));
     assert_true(throttle_waits(&t, 9001) && !throttle_refuses(&t, 9001));
