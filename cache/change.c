@@ -163,6 +163,7 @@ static void presume(struct change *c, struct folder *d, struct msg *m, bool is_n
         was = &c->was;
     m->date = was->date;
     m->size = was->size;
+    m->resized = was->resized;
     m->flags |= was->flags & (MSG_NAMED | MSG_SIZED);
     msgtable_set_label(&d->msgs, m, label, strlen(label));
     if (!is_new)
