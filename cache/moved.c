@@ -1,9 +1,10 @@
 /* Where messages went that this mount moved: the kernel and open files still know them by their old
  * numbers, and the user by the name he gave them. Bounded; what falls out is found by its new name.
  *
- * Where that is, is noted as the server said it, by a UID under a UIDVALIDITY, and holds while that
- * is the UIDVALIDITY under which the folder is known: not in a folder that was made anew, nor in
- * the one before it when the server spoke of the new one. */
+ * Where that is, is noted as the server said it, by a UID under a UIDVALIDITY, and holds for one
+ * generation of the folder, the first that is known under that UIDVALIDITY: not in a folder that
+ * was made anew, be it under the same one, nor in the one before it when the server spoke of the
+ * new one. */
 #include "cache/internal.h"
 
 #include <stdlib.h>
@@ -12,14 +13,20 @@
 
 enum { MOVED_MAX = 65536 };
 
+/* Where a message is now. */
+struct target {
+    uint32_t folder, uidvalidity, uid; /* folder.id and so on */
+    uint32_t gen;                      /* of the folder; 0: not known under that UIDVALIDITY yet */
+};
+
 struct moved {
-    uint64_t from;                     /* generation and UID */
-    uint32_t folder, uidvalidity, uid; /* folder.id and so on: what it is now */
+    uint64_t from; /* generation and UID */
+    struct target to;
     UT_hash_handle hh;
 };
 
 struct alias {
-    uint32_t uid;
+    struct target to;
     UT_hash_handle hh;
     char key[]; /* folder.id and UIDVALIDITY in hex, each with '/' behind it, then the name */
 };
@@ -27,6 +34,17 @@ struct alias {
 static uint64_t number(uint32_t gen, uint32_t uid)
 {
     return (uint64_t)gen << 32 | uid;
+}
+
+/* Is `f` the folder that the target is in, in its generation? That is the first one asked about
+ * which is known under the UIDVALIDITY. */
+static bool is_in(struct target *to, const struct folder *f)
+{
+    if (f->id != to->folder || f->uidvalidity != to->uidvalidity)
+        return false;
+    if (!to->gen)
+        to->gen = f->gen;
+    return f->gen == to->gen;
 }
 
 static void alias_key(struct buf *key, uint32_t folder, uint32_t uidvalidity, const char *name)
@@ -50,17 +68,17 @@ static void alias_drop(struct account *a, struct alias *al)
     free(al);
 }
 
-static void note_alias(struct account *a, const struct moved *m, const char *name)
+static void note_alias(struct account *a, const struct target *to, const char *name)
 {
     struct buf key = {0};
-    alias_key(&key, m->folder, m->uidvalidity, name);
+    alias_key(&key, to->folder, to->uidvalidity, name);
     struct alias *al;
     HASH_FIND_STR(a->aliases, buf_str(&key), al);
     if (al)
         alias_drop(a, al);
     al = mem_alloc(sizeof *al + key.len + 1);
     memcpy(al->key, buf_str(&key), key.len + 1);
-    al->uid = m->uid;
+    al->to = *to;
     buf_free(&key);
     HASH_ADD_STR(a->aliases, key, al);
     if (HASH_COUNT(a->aliases) > MOVED_MAX)
@@ -81,9 +99,9 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
     }
     m = mem_zalloc(sizeof *m);
     m->from = from;
-    m->folder = dest->id;
-    m->uidvalidity = op->new_uidvalidity;
-    m->uid = op->new_uid;
+    m->to =
+        (struct target){.folder = dest->id, .uidvalidity = op->new_uidvalidity, .uid = op->new_uid};
+    is_in(&m->to, dest); /* its generation, if it is known */
     HASH_ADD(hh, a->moved, from, sizeof from, m);
     if (HASH_COUNT(a->moved) > MOVED_MAX) {
         struct moved *oldest = a->moved;
@@ -91,7 +109,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
         free(oldest);
     }
     if (name)
-        note_alias(a, m, name);
+        note_alias(a, &m->to, name);
 }
 
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
@@ -99,11 +117,11 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
     uint64_t from = number(*gen, *uid);
     struct moved *m;
     HASH_FIND(hh, a->moved, &from, sizeof from, m);
-    const struct folder *f = m ? folder_by_id(a, m->folder) : NULL;
-    if (!f || f->uidvalidity != m->uidvalidity)
+    const struct folder *f = m ? folder_by_id(a, m->to.folder) : NULL;
+    if (!f || !is_in(&m->to, f))
         return false;
     *gen = f->gen;
-    *uid = m->uid;
+    *uid = m->to.uid;
     return true;
 }
 
@@ -121,11 +139,11 @@ uint32_t moved_alias(struct account *a, const struct folder *f, const char *name
     struct alias *al = find_alias(a, f, name);
     if (!al)
         return 0;
-    if (is_anothers(name, al->uid, f->uidnext)) {
+    if (!is_in(&al->to, f) || is_anothers(name, al->to.uid, f->uidnext)) {
         alias_drop(a, al);
         return 0;
     }
-    return al->uid;
+    return al->to.uid;
 }
 
 void moved_free(struct account *a)

@@ -88,6 +88,40 @@ static void test_remade(void **state)
     stub_close(&s);
 }
 
+/* Archive is made anew under the same UIDVALIDITY: what has the moved message's UID there is
+ * another message, which nobody gets by the old number or by the name that was given. */
+static void test_remade_alike(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct msg_info now;
+    stub_open(&s, "INBOX Archive");
+    stub_load(&s, "INBOX", 7, 2);
+    stub_load(&s, "Archive", 9, 1);
+    uint32_t archive = stub_folder(&s, "Archive");
+    struct msg_info m = find(&s, "INBOX", 1);
+    moved(move(&s, &m, "Archive", "x.eml", &q), 9, 2, &q);
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &now), 0);
+    assert_int_equal(alias(&s, "Archive", "x.eml"), 2);
+
+    stub_ask(&s, archive, &q);
+    stub_answer_look(stub_take(OP_CHECK), 9, 1, 0, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    stub_ask(&s, archive, &q);
+    stub_answer_look(stub_take(OP_CHECK), 9, 3, 2, 0);
+    struct op *meta = stub_take(OP_META);
+    stub_meta("Archive", 9, 1, 1, "");
+    stub_meta("Archive", 9, 2, 2, "");
+    stub_answer(meta, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    find(&s, "Archive", 2);
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &now), -ESTALE);
+    assert_int_equal(alias(&s, "Archive", "x.eml"), 0);
+    stub_close(&s);
+}
+
 /* Nothing is known of Archive but what COPYUID says. */
 static void test_unknown(void **state)
 {
