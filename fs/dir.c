@@ -130,7 +130,7 @@ static bool add_folder(struct request *r, const struct folder_info *f)
 {
     struct found found = {.kind = NODE_FOLDER, .folder = *f};
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->pid, &found, &e);
+    lookup_entry(r->fs, r->tid, &found, &e);
     if (!add_entry(r, f->name, &e, OFF_FOLDERS + f->id))
         return false;
     r->off = OFF_FOLDERS + f->id;
@@ -160,7 +160,7 @@ static bool add_message(struct request *r, const struct msg_info *m)
     char name[256];
     struct found found = {.kind = NODE_MESSAGE, .msg = *m, .listed = true};
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->pid, &found, &e);
+    lookup_entry(r->fs, r->tid, &found, &e);
     message_name(r->fs, m, name);
     if (!add_entry(r, name, &e, OFF_MESSAGES + (off_t)m->place))
         return false;
@@ -200,7 +200,7 @@ static void add_control(struct request *r)
         off_t next = OFF_MESSAGES + 1 + (off_t)i;
         struct found found = {.kind = files[i].kind};
         struct fuse_entry_param e;
-        lookup_entry(r->fs, r->pid, &found, &e);
+        lookup_entry(r->fs, r->tid, &found, &e);
         if (r->off < next && !add_entry(r, files[i].name, &e, next))
             return;
     }

@@ -54,7 +54,7 @@ void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *
         st->st_mtime = st->st_ctime = st->st_atime = f->changed;
 }
 
-void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t pid,
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t tid,
                   struct stat *st)
 {
     attr_common(fs, st, S_IFREG, 0600);
@@ -63,7 +63,7 @@ void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino,
     st->st_blocks = (blkcnt_t)((m->size + 511) / 512);
     st->st_mtime = st->st_ctime = st->st_atime = m->date;
     if (!m->sized)
-        reading_told(fs->reading, st->st_ino, pid);
+        reading_told(fs->reading, st->st_ino, tid);
 }
 
 void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
@@ -86,7 +86,7 @@ double attr_timeout(const struct msg_info *m)
     return m->doubtful ? 0 : TIMEOUT_MESSAGE;
 }
 
-int attr_now(struct fs *fs, fuse_ino_t ino, pid_t pid, struct stat *st, double *timeout)
+int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *timeout)
 {
     struct node n = node_of(ino);
     struct msg_info m;
@@ -102,7 +102,7 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t pid, struct stat *st, double *
     case NODE_MESSAGE:
         err = account_msg(fs->account, n.id, n.uid, &m);
         if (!err) {
-            attr_message(fs, &m, ino, pid, st);
+            attr_message(fs, &m, ino, tid, st);
             *timeout = attr_timeout(&m);
         }
         break;

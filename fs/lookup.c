@@ -91,7 +91,7 @@ int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct f
     return err ? err : -ENOENT;
 }
 
-void lookup_entry(struct fs *fs, pid_t pid, const struct found *found, struct fuse_entry_param *e)
+void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){.attr_timeout = TIMEOUT_OTHER, .entry_timeout = TIMEOUT_OTHER};
     switch (found->kind) {
@@ -101,7 +101,7 @@ void lookup_entry(struct fs *fs, pid_t pid, const struct found *found, struct fu
         e->entry_timeout = TIMEOUT_FOLDER;
         break;
     case NODE_MESSAGE:
-        attr_message(fs, &found->msg, 0, pid, &e->attr);
+        attr_message(fs, &found->msg, 0, tid, &e->attr);
         e->attr_timeout = attr_timeout(&found->msg);
         if (found->listed && account_promise(fs->account, found->msg.folder))
             e->entry_timeout = TIMEOUT_NAME;
@@ -137,7 +137,7 @@ static void lookup_step(struct request *r)
     if (found.kind == NODE_STATUS)
         status_refresh(r->fs);
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->pid, &found, &e);
+    lookup_entry(r->fs, r->tid, &found, &e);
     if (found.kind == NODE_MESSAGE &&
         !account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES))
         e.entry_timeout = TIMEOUT_OTHER; /* nobody will say that it is gone */

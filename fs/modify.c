@@ -115,7 +115,7 @@ static void mkdir_step(struct request *r)
     }
     found.kind = NODE_FOLDER;
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->pid, &found, &e);
+    lookup_entry(r->fs, r->tid, &found, &e);
     request_entry(r, &e);
 }
 

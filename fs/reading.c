@@ -41,7 +41,7 @@ struct reading {
     struct file *files;
     struct {
         fuse_ino_t ino;
-        pid_t pid;
+        pid_t tid;
         int64_t at;
     } told[TOLD];
     struct {
@@ -74,16 +74,16 @@ static unsigned slot(fuse_ino_t ino)
     return (unsigned)(ino ^ ino >> 32) % TOLD;
 }
 
-static void told_locked(struct reading *rd, fuse_ino_t ino, pid_t pid)
+static void told_locked(struct reading *rd, fuse_ino_t ino, pid_t tid)
 {
     struct file *f;
     struct read *x;
     unsigned i = slot(ino);
     int64_t now = clock_ms();
     bool another =
-        rd->told[i].ino == ino && now - rd->told[i].at < RECENT && rd->told[i].pid != pid;
+        rd->told[i].ino == ino && now - rd->told[i].at < RECENT && rd->told[i].tid != tid;
     rd->told[i].ino = ino;
-    rd->told[i].pid = another ? 0 : pid;
+    rd->told[i].tid = another ? 0 : tid;
     rd->told[i].at = now;
     HASH_FIND(hh, rd->files, &ino, sizeof ino, f);
     if (f)
@@ -91,18 +91,18 @@ static void told_locked(struct reading *rd, fuse_ino_t ino, pid_t pid)
             x->stale = true;
 }
 
-void reading_told(struct reading *rd, fuse_ino_t ino, pid_t pid)
+void reading_told(struct reading *rd, fuse_ino_t ino, pid_t tid)
 {
     pthread_mutex_lock(&rd->lock);
-    told_locked(rd, ino, pid);
+    told_locked(rd, ino, tid);
     pthread_mutex_unlock(&rd->lock);
 }
 
-static bool told_just_now_locked(const struct reading *rd, fuse_ino_t ino, pid_t pid)
+static bool told_just_now_locked(const struct reading *rd, fuse_ino_t ino, pid_t tid)
 {
     unsigned i = slot(ino);
     return rd->told[i].ino == ino && clock_ms() - rd->told[i].at < RECENT &&
-           (!pid || rd->told[i].pid != pid);
+           (!tid || rd->told[i].tid != tid);
 }
 
 static void refuse_locked(struct reading *rd, const struct read *x, size_t size)
@@ -139,7 +139,7 @@ void reading_begin(struct reading *rd, struct request *r)
         HASH_ADD(hh, rd->files, ino, sizeof f->ino, f);
     }
     x->file = f;
-    x->stale = told_just_now_locked(rd, r->ino, r->pid);
+    x->stale = told_just_now_locked(rd, r->ino, r->tid);
     x->again = was_refused_locked(rd, r->ino, x->off);
     DL_APPEND(f->reads, x);
     pthread_mutex_unlock(&rd->lock);

@@ -28,7 +28,7 @@ void reading_begin(struct reading *rd, struct request *r);
 void reading_answer(struct reading *rd, struct request *r);
 
 /* The kernel is about to be told attributes of the file that do not have its measured size, by an
- * answer to the thread `pid`, or, with 0, by a notification. */
-void reading_told(struct reading *rd, fuse_ino_t ino, pid_t pid);
+ * answer to the thread `tid`, or, with 0, by a notification. */
+void reading_told(struct reading *rd, fuse_ino_t ino, pid_t tid);
 
 #endif

@@ -230,7 +230,6 @@ struct request *request_new(fuse_req_t req, void (*step)(struct request *))
     r->tid = fuse_req_ctx(req)->pid;
     r->step = step;
     r->began = clock_ms();
-    r->pid = fuse_req_ctx(req)->pid;
     return r;
 }
 
@@ -289,14 +288,6 @@ void request_entry(struct request *r, const struct fuse_entry_param *e)
     fuse_req_t req = claim(r);
     if (req)
         fuse_reply_entry(req, e);
-    request_free(r);
-}
-
-void request_attr(struct request *r, const struct stat *st, double timeout)
-{
-    fuse_req_t req = claim(r);
-    if (req)
-        fuse_reply_attr(req, st, timeout);
     request_free(r);
 }
 

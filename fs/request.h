@@ -43,7 +43,6 @@ struct request {
     struct msg_info msg; /* a message that was found on the way */
     uint32_t id;         /* a folder that was */
     unsigned which;      /* the step's own */
-    pid_t pid;           /* of the thread that makes the call; 0: not known */
     struct read *read;   /* a READ in progress (reading.h), */
     uint64_t end; /* ... of a message that ends here, sooner than announced; else UINT64_MAX */
 
@@ -59,7 +58,7 @@ int requests_start(struct requests *r);
 /* From now on every new call is answered ENOTCONN. */
 void requests_close(struct requests *r);
 
-/* Ends the thread; every call has been answered. Also where it was never started. */
+/* Ends the thread: from now on a signal ends no call. Also where it was never started. */
 void requests_stop(struct requests *r);
 
 /* Appends lines for the status. */
@@ -73,12 +72,12 @@ void request_run(struct request *r);
 /* Each of these answers and ends the request. */
 void request_err(struct request *r, int err); /* 0 or -errno */
 void request_entry(struct request *r, const struct fuse_entry_param *e);
-void request_attr(struct request *r, const struct stat *st, double timeout);
 void request_open(struct request *r);
 void request_bytes(struct request *r, const void *data, size_t len);
-bool request_slices(
-    struct request *r); /* r->slices; false: it was answered before, by an interrupt */
 void request_xattr_size(struct request *r, size_t size);
 void request_statfs(struct request *r, const struct statvfs *st);
+
+/* With r->slices; false when it was answered before, by an interrupt. */
+bool request_slices(struct request *r);
 
 #endif
