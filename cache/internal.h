@@ -94,8 +94,9 @@ struct folder {
     unsigned restarts; /* how often it was begun anew, as the folder turned out to be another one */
     uint32_t sync_from;
     uint32_t met_upto;   /* the last UID of its rows of new messages */
-    uint32_t asked_upto; /* the last UID known when it began to ask which UIDs there are, */
-    unsigned asked_when; /* ... when `removals` was this */
+    bool asking;         /* it asks which UIDs there are */
+    uint32_t asked_upto; /* the last UID known when it began to, */
+    struct uidset went;  /* ... and those that are known to be gone since then */
     unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
     uint32_t exists;     /* messages there according to the running sync */
     struct holes holes;
@@ -106,7 +107,6 @@ struct folder {
     int64_t synced_at;     /* when the last successful look began; 0: never */
     int64_t told_at;       /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
-    unsigned removals; /* counts how often messages were taken out of the table */
     unsigned arrivals; /* moves into this folder under way */
     bool removing;     /* it is being deleted */
     struct waiter *sync_waiters;

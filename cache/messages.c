@@ -147,7 +147,8 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
     body_forget(a, f->gen, m->uid);
     header_forget(a, f->gen, m->uid);
     msgtable_remove(&f->msgs, m);
-    f->removals++;
+    if (f->asking)
+        uidset_add(&f->went, m->uid, m->uid);
 }
 
 void folder_forget(struct account *a, struct folder *f)
@@ -317,11 +318,11 @@ void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidi
             if (!change_vanished(a, f->gen, m->uid))
                 msg_drop(a, f, m);
         }
+        if (f->asking) /* also what was known to be gone */
+            uidset_add(&f->went, uids->r[i].lo, uids->r[i].hi);
     }
-    if (f) {
-        f->removals++; /* also of what was known to be gone */
+    if (f)
         folder_tell(a, f);
-    }
     account_unlock(a);
 }
 

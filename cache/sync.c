@@ -61,9 +61,10 @@ static void sync_over(struct folder *f)
 {
     f->syncing = f->loading = false;
     f->todo = 0;
-    f->counting = false;
+    f->counting = f->asking = false;
     holes_end(f);
     uidset_free(&f->counted);
+    uidset_free(&f->went);
 }
 
 /* Ends the sync; returns those to be woken once the lock is released. */
@@ -224,16 +225,18 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
                          bool whole)
 {
     struct msgplace at = {0};
-    /* What was removed after the question may be in the answer all the same. */
-    bool revive = f->removals == f->asked_when;
+    f->asking = false;
     for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;) {
         bool there = uidset_has(found, m->uid);
-        /* What arrived after the question is not in the answer. */
-        if (!(m->flags & MSG_GONE) && !there && whole && m->uid <= f->asked_upto)
+        bool gone = m->flags & MSG_GONE;
+        /* What arrived after the question is not in the answer. What went after it may be all the
+         * same; what went before was taken for gone on a server's word that it takes back. */
+        if (!gone && !there && whole && m->uid <= f->asked_upto)
             msg_drop(a, f, m);
-        else if (m->flags & MSG_GONE && there && revive)
-            folder_revive(f, m); /* taken for gone on a server's word that it takes back */
+        else if (gone && there && !uidset_has(&f->went, m->uid))
+            folder_revive(f, m);
     }
+    uidset_free(&f->went);
     holes_find(f, found);
 }
 
@@ -333,7 +336,8 @@ static void ask_uids(struct account *a, struct folder *f)
 {
     /* What this mount moves into the folder from now on may be too new for the answer. */
     f->asked_upto = msgtable_last(&f->msgs);
-    f->asked_when = f->removals;
+    f->asking = true;
+    uidset_free(&f->went);
     if (f->todo & SYNC_UIDS) {
         f->todo &= ~(unsigned)SYNC_UIDS;
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);

@@ -148,6 +148,7 @@ static void free_folder(struct account *a, struct folder *f)
     uidset_free(&f->own_deleted);
     holes_end(f);
     uidset_free(&f->counted);
+    uidset_free(&f->went);
     for (unsigned i = 0; i < MSG_KEYWORDS; i++)
         free(f->keywords[i]);
     free(f->name);

@@ -161,6 +161,35 @@ static void test_taken_back(void **state)
     stub_close(&s);
 }
 
+/* While it is asked what there is, something else goes, which makes the answer no less true of what
+ * was taken for gone before. */
+static void test_taken_back_meanwhile(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 3);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_vanished("INBOX", 7, "1");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    stub_answer(stub_take(OP_META), 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    struct op *op = stub_take(OP_SEARCH);
+    stub_vanished("INBOX", 7, "2");
+    stub_answer_search(op, "1:3");
+    op = stub_take(OP_META);
+    assert_string_equal(op->text, "1");
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_answer(op, 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 3 ");
+    buf_free(&shown);
+    stub_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_uidnext_before),
         cmocka_unit_test(test_polled),
         cmocka_unit_test(test_taken_back),
+        cmocka_unit_test(test_taken_back_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
