@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import select
-import ssl
 import stat
 import threading
 
@@ -472,38 +471,6 @@ def test_capabilities_of_providers(mini, mount_mini, provider):
     if provider == 'IMAP4rev2':  # the mini server has these when they are named
         mini.has = lambda word: True
     use(mount_mini(mini, 'names=uid'), mini)
-
-
-@pytest.mark.parametrize('version', [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-def test_tls_that_is_too_old(serve, server, tmp_path, version):
-    """Refused, in words that say what is wrong; nothing is mounted, and no password is sent."""
-    import mount as mounting
-    mini = MiniServer(tls=server.authority.issue(), implicit_tls=True)
-    assert mini.tls_context
-    mini.tls_context.set_ciphers('ALL:@SECLEVEL=0')
-    mini.tls_context.maximum_version = version
-    serve(mini)
-    passfile = write_password(tmp_path / 'password', mini.users['alice'])
-    (tmp_path / 'mnt').mkdir()
-    done = mounting.run(['-f', '-o', f'passfile={passfile},cafile={server.cafile}',
-                         f'imaps://alice@localhost:{mini.port}', str(tmp_path / 'mnt')], tmp_path)
-    assert done.returncode == 1
-    assert re.search('protocol|version', done.stderr), done.stderr
-    assert not mini.commands
-
-
-def test_the_same_server_speaks_tls_that_is_new_enough(mini, start_mount, serve, server, tmp_path):
-    """The case above refuses for the version, and for nothing else."""
-    mini = MiniServer(tls=server.authority.issue(), implicit_tls=True)
-    mini.box('INBOX').add(message(1).data)
-    assert mini.tls_context
-    mini.tls_context.set_ciphers('ALL:@SECLEVEL=0')
-    mini.tls_context.maximum_version = ssl.TLSVersion.TLSv1_2
-    serve(mini)
-    passfile = write_password(tmp_path / 'password', mini.users['alice'])
-    mail = start_mount(f'imaps://alice@localhost:{mini.port}',
-                       [f'passfile={passfile}', f'cafile={server.cafile}', 'names=uid'])
-    all_readable(mail, (1,))
 
 
 @pytest.mark.parametrize('limited', ['UID FETCH', 'all'])
