@@ -181,10 +181,8 @@ static void arrive_unseen(struct account *a, struct folder *d, const struct op *
     folder_doubt(d);
     memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
     d->none_at = 0;
-    if (op->new_uid && d->uidvalidity) {
-        d->dirty |= CHANGE_POLL;
-        watch_folder(a, d);
-    }
+    if (op->new_uid && d->uidvalidity)
+        watch_poll(a, d);
 }
 
 /* Puts the moved message where it is now, if nothing is in doubt. UIDNEXT stays as it is, so that

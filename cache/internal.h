@@ -354,6 +354,10 @@ void watch_used(struct folder *f);
 
 /* Has a folder that is dirty looked at soon. */
 void watch_folder(struct account *a, struct folder *f);
+
+/* Has the folder looked at soon, and also whether another mailbox has its name by now: a connection
+ * that has the one before selected may see nothing of that. */
+void watch_poll(struct account *a, struct folder *f);
 void watch_forget(struct account *a, struct folder *f);
 
 void watch_on_folders(void *account);

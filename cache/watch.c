@@ -176,6 +176,7 @@ void watch_on_status(void *account, struct str mailbox, const struct mailbox_sta
             f->dirty |= CHANGE_EXPUNGE;
         if (now->modseq > f->modseq)
             f->dirty |= CHANGE_FLAGS;
+        f->polled |= now->uidvalidity && now->uidvalidity != f->uidvalidity;
         f->due_twice = f->dirty != 0;
         watch_folder(a, f);
     }
@@ -201,7 +202,7 @@ void watch_on_deaf(void *account)
     account_unlock(a);
 }
 
-static void poll_folder(struct account *a, struct folder *f)
+void watch_poll(struct account *a, struct folder *f)
 {
     f->dirty |= CHANGE_POLL;
     f->polled = true;
@@ -215,11 +216,11 @@ static void poll_folders(struct account *a)
     int64_t since = in_use_since(a), now = awake_ms();
     unsigned n = last_used(a, last);
     for (unsigned i = 0; i < n && last[i]->used_at >= since; i++)
-        poll_folder(a, last[i]);
+        watch_poll(a, last[i]);
     bool told = pool_tells_all(a->pool);
     for (struct folder *f = a->by_id; f; f = f->by_id.next)
         if (!told && f->promised > now)
-            poll_folder(a, f);
+            watch_poll(a, f);
 }
 
 /* Begins what is due; returns when (clock_ms()) to come again. */
