@@ -116,7 +116,6 @@ static void list_by_uid(struct folder *f, const struct uidset *uids)
             if (m && !m->size)
                 m->size = MSG_UNKNOWN_SIZE;
             uidset_add(&f->holes.doubt, (uint32_t)uid, (uint32_t)uid);
-            f->version++;
         }
 }
 

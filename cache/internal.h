@@ -68,6 +68,7 @@ struct folder {
     uint64_t shown;   /* ... as of the last account_unchanged() */
     uint64_t told;    /* ... as of the last folder_tell() */
     time_t changed;   /* when that was */
+    bool left_out;    /* a listing has left out what the running sync may yet name */
     bool met;         /* what is in it was known once: only from then on what is new is a change */
     bool loaded;      /* all messages were listed once */
     uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
@@ -259,8 +260,9 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
 /* The bit of a keyword in this folder; 0 when there are more than there is room for. */
 uint32_t folder_keyword(struct folder *f, struct str name);
 
-/* As msgtable_add(). A message that comes behind its time to a folder that is being loaded, so that
- * who lists it may have passed its place already, is MSG_LATE. */
+/* As msgtable_add(); what is new changes the folder's version. A message that comes behind its time
+ * to a folder that is being loaded, so that who lists it may have passed its place already, is
+ * MSG_LATE. */
 struct msg *folder_add(struct folder *f, uint32_t uid);
 
 /* As msgtable_revive(), likewise. */

@@ -25,8 +25,10 @@ uint64_t msg_place(const struct msg *m)
     return (m->flags & MSG_LATE ? PLACES_LATE : 0) | m->uid;
 }
 
-static void note_late(struct folder *f, struct msg *m)
+/* Listings have it from now on. */
+static void appear(struct folder *f, struct msg *m)
 {
+    f->version++;
     if (f->loaded || m->uid >= f->load_upto)
         return;
     m->flags |= MSG_LATE;
@@ -38,14 +40,14 @@ struct msg *folder_add(struct folder *f, uint32_t uid)
     size_t n = f->msgs.n;
     struct msg *m = msgtable_add(&f->msgs, uid);
     if (m && f->msgs.n > n)
-        note_late(f, m);
+        appear(f, m);
     return m;
 }
 
 void folder_revive(struct folder *f, struct msg *m)
 {
     msgtable_revive(&f->msgs, m);
-    note_late(f, m);
+    appear(f, m);
 }
 
 struct msg *folder_next(const struct folder *f, uint64_t place)

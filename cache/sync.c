@@ -61,6 +61,8 @@ static void sync_over(struct folder *f)
 {
     f->syncing = f->loading = false;
     f->todo = 0;
+    f->version += f->left_out; /* from now on listings have it, be it without a name */
+    f->left_out = false;
     f->counting = f->asking = false;
     holes_end(f);
     uidset_free(&f->counted);
@@ -606,6 +608,7 @@ int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_
             bool half = is_half(f, m);
             if (half && !f->loaded)
                 break;
+            f->left_out |= half;
             if (msg_visible(m) && !half)
                 msg_describe(a, f, m, &out[(*n)++]);
         }

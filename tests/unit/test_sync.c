@@ -7,6 +7,41 @@
 
 #include "tests/unit/stub_pool.h"
 
+/* A message that is described without its header is listed by its UID once nothing more is to come,
+ * also where a listing from before that is kept. */
+static void no_header(bool listed_meanwhile)
+{
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct buf shown = {0};
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 3);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    account_unchanged(s.account, inbox);
+    assert_true(account_unchanged(s.account, inbox));
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 5, 4, 0);
+    struct op *op = stub_take(OP_META);
+    stub_row("INBOX", 7, 4, "UID 4 FLAGS () RFC822.SIZE 5");
+    assert_false(account_unchanged(s.account, inbox));
+    if (listed_meanwhile)
+        assert_string_equal(stub_shown(&s, inbox, &shown), "1 2 3 ");
+    stub_answer(op, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_string_equal(stub_shown(&s, inbox, &shown), "1 2 3 4? ");
+    assert_int_equal(account_unchanged(s.account, inbox), !listed_meanwhile);
+    buf_free(&shown);
+    stub_close(&s);
+}
+
+static void test_no_header(void **state)
+{
+    (void)state;
+    no_header(false);
+    no_header(true);
+}
+
 static void test_load(void **state)
 {
     (void)state;
@@ -555,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_stale_step),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_late_after_break),
+        cmocka_unit_test(test_no_header),
         cmocka_unit_test(test_taken_back),
         cmocka_unit_test(test_doubt),
         cmocka_unit_test(test_doubted_flags),
