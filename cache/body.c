@@ -218,6 +218,11 @@ static void note_wrong(struct account *a, const struct folder *f, const struct m
                   m->uid, m->size, was);
 }
 
+static void tell_size(struct account *a, uint64_t n)
+{
+    a->hooks.msg_size(a->hooks.ctx, (uint32_t)(n >> 32), (uint32_t)n);
+}
+
 /* Now it is certain. That the message is longer the kernel must know before a reader comes to what
  * it takes for the end. That it is shorter the readers' own answers say: see account_read(). */
 static void settle(struct account *a, const struct body *b, const struct folder *f, struct msg *m,
@@ -234,9 +239,11 @@ static void settle(struct account *a, const struct body *b, const struct folder 
         note_wrong(a, f, m, was);
     if (size < was)
         return;
-    a->hooks.msg_size(a->hooks.ctx, f->gen, m->uid);
+    tell_size(a, b->number);
+    if (number(f->gen, m->uid) != b->number) /* moved meanwhile */
+        tell_size(a, number(f->gen, m->uid));
     if (b->asked)
-        a->hooks.msg_size(a->hooks.ctx, (uint32_t)(b->asked >> 32), (uint32_t)b->asked);
+        tell_size(a, b->asked);
 }
 
 /* Of the window of `len` bytes at `off`, `got` came; or of the whole message, if `whole`.
