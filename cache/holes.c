@@ -29,10 +29,13 @@ static bool is_undescribed(const struct folder *f, uint32_t uid)
     return m ? !(m->flags & MSG_NAMED) : !msgtable_knows(&f->msgs, uid);
 }
 
-/* One that is listed by its UID already is left alone, unless it is time to ask for all again. */
+/* One that is listed by its UID already is left alone, unless it is time to ask for all again; and
+ * one that could not be listed, always. */
 static bool is_hole(const struct folder *f, uint32_t uid)
 {
     const struct msg *m = msgtable_find(&f->msgs, uid);
+    if (!m && f->msgs.n >= LIMIT_MESSAGES)
+        return false;
     return is_undescribed(f, uid) && (!m || !m->size || f->holes.all);
 }
 
