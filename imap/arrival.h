@@ -13,7 +13,7 @@ enum arrival_step {
     ARRIVAL_UID,          /* STATUS of it afterwards: where they begin now */
     ARRIVAL_EXAMINE,      /* the mailbox it went to */
     ARRIVAL_ROWS,         /* what is there since */
-    ARRIVAL_SEARCH,       /* ... or anywhere in it, where it is not known what is new */
+    ARRIVAL_SEARCH,       /* what is anywhere in it, where it is not known what is new */
 };
 
 enum arrival_verdict {

@@ -14,7 +14,6 @@
 #include "imap/log.h"
 #include "imap/mem.h"
 #include "imap/pool_internal.h"
-#include "imap/pool_state.h"
 
 enum {
     READ_CHUNK = 64 * 1024,
@@ -361,7 +360,7 @@ static bool is_blank(const char *data, size_t len)
 static bool harmless(const struct conn *c)
 {
     for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
-        if (cmd->want == WANT_BODY || (cmd->op && !sched_only_asks(cmd->op)))
+        if (cmd->want == WANT_BODY || (cmd->op && !op_only_asks(cmd->op)))
             return false;
     return c->serving;
 }

@@ -55,8 +55,8 @@ struct box {
     char *name;         /* wire name; NULL: none */
     bool write;         /* SELECT, not EXAMINE */
     bool ready;         /* the SELECT was answered */
-    bool just_selected; /* ... just now, for the operation being started */
-    bool fresh;         /* ... and no OP_CHECK has told so yet */
+    bool just_selected; /* that was for the operation being started */
+    bool fresh;         /* no OP_CHECK has told of that SELECT yet */
     bool read_only;     /* the server said READ-ONLY */
     uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
     bool closing;       /* what comes may still be about the mailbox before this one */
@@ -132,6 +132,8 @@ struct conn {
     struct buf words;       /* of conn_words() */
     const char *fault;      /* what the server did that ended the session before login; or NULL */
     bool greeted;
+    bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */
+    bool serving; /* logged in: conn_pump() also returns when woken */
     enum resp_cond greeting;
     bool bye;            /* the server said so */
     bool logout;         /* we did */
@@ -149,9 +151,10 @@ struct conn {
     bool missed_some;    /* and it had not */
     int64_t quiet_since; /* clock_ms() when the last command was answered */
     int64_t watched_for; /* the quiet_since that IDLE was thought of for */
-    int64_t doubt_next;  /* clock_ms(): box.doubt is not set before */
+    int64_t doubt_next;  /* clock_ms(): no words of the server make box.doubt before */
     char personal[256];  /* the personal namespace's prefix */
     bool only_personal;  /* there are no other namespaces */
+    int64_t passed_on;   /* the silent_since upon which stall_pass_on() has acted */
     int64_t slept;       /* clock_slept_ms() when the connection was last trusted */
     int64_t last_progress; /* clock_ms() of the last byte moved, or of work begun when idle */
 
@@ -162,9 +165,9 @@ struct conn {
     uint32_t box_validity; /* its UIDVALIDITY */
     bool box_write;
     unsigned load;     /* operations taken and not finished */
-    unsigned searches; /* ... that may send SEARCH */
-    unsigned ahead;    /* ... that are read-ahead */
-    unsigned changes;  /* ... that are not to be broken off */
+    unsigned searches; /* of these, such as may send SEARCH */
+    unsigned ahead;    /* of these, read-ahead */
+    unsigned changes;  /* of these, such as are not to be broken off */
     bool alone;        /* one of them wants to be alone */
     bool drains;       /* nothing more is begun until they are finished: see sched_owed_locked() */
     bool release;      /* asked to let go of its mailbox */
@@ -184,20 +187,15 @@ struct conn {
     bool only_personal_published; /* of the same */
     char personal_published[256]; /* connection 0: `personal` of its first session */
 
-    bool hold;    /* after the awaited answer, if it is OK, not one byte more is looked at */
-    bool serving; /* logged in: conn_pump() also returns when woken */
-
     bool watching;           /* it is told of changes in its mailbox as they happen (IDLE) */
-    bool notified_published; /* ... and, by and by, in all mailboxes (NOTIFY) */
-    bool heard;              /* ... at any time since it was connected */
+    bool notified_published; /* it is, by and by, of changes in all mailboxes (NOTIFY) */
+    bool heard;              /* either was so at any time since it was connected */
     bool asking;             /* it waits until its server accepts IDLE */
     bool take_over; /* another one that was told of changes in the same mailbox has left it */
 
     /* clock_ms(): since when the server has been silent though something is awaited; 0: nothing is.
-     * And that of it upon which stall_pass_on() has acted. */
+     * Only its own thread writes it. */
     atomic_llong silent_since;
-    int64_t passed_on;
-
     atomic_ullong bytes_in, bytes_out, commands, connects, wakeups;
 };
 
@@ -210,6 +208,9 @@ void conn_end(struct conn *c);
 
 /* Ends `op` with `err` once its last command is answered; more commands may not be sent for it. */
 void conn_finish(struct conn *c, struct op *op, int err);
+
+/* From here on nobody waits for the answers to what was sent for `op`. */
+void conn_orphan(struct conn *c, const struct op *op);
 
 /* The connection is gone and with it the answers to commands that nobody waits for. */
 void conn_forget_cmds(struct conn *c);
@@ -266,9 +267,6 @@ void conn_passed_over(const struct conn *c, const char *data, size_t len);
 /* The human text of a status response, without the secrets that the server repeats in it. Valid
  * until it is called again. Every such text passes through here before anything is done with it. */
 struct str conn_words(struct conn *c, struct str text);
-
-/* From here on nobody waits for the answers to what was sent for `op`. */
-void conn_orphan(struct conn *c, const struct op *op);
 
 /* ---- stall.c ---- */
 
@@ -427,5 +425,8 @@ struct op_class {
 };
 
 const struct op_class *op_class(const struct op *op);
+
+/* Does it change nothing, so that it can be asked twice, and broken off before an unmount? */
+bool op_only_asks(const struct op *op);
 
 #endif

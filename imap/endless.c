@@ -6,7 +6,7 @@
 #include "imap/clock.h"
 #include "imap/limits.h"
 #include "imap/log.h"
-#include "imap/pool_state.h"
+#include "imap/pool_internal.h"
 
 /* Every message of the mailbox may be told of a few times: asked for, flagged, expunged. */
 enum { TIMES = 4 };
@@ -71,7 +71,7 @@ int endless_give_up(struct conn *c)
               " responses and %" PRId64 " s without anything new",
               c->index, op && op->mailbox ? op->mailbox : "", op && op->mailbox ? ": " : "",
               cmd->name, c->endless.lines, (clock_ms() - c->endless.news_at) / 1000);
-    if (op && sched_only_asks(op))
+    if (op && op_only_asks(op))
         conn_finish(c, op, -EPROTO);
     return -EPROTO;
 }

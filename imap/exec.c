@@ -18,6 +18,11 @@ const struct op_class *op_class(const struct op *op)
     return classes[op->kind];
 }
 
+bool op_only_asks(const struct op *op)
+{
+    return op_class(op)->retry == RETRY_REPEAT && !op_class(op)->write;
+}
+
 bool exec_too_early(const struct conn *c, const struct op *op)
 {
     return op->lost_at && clock_ms() < op->lost_at + pool_config(c->pool)->settle;

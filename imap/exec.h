@@ -19,7 +19,7 @@ bool exec_once_more(struct op *op);
  * might be done twice; Dovecot 2.3 makes two of a message that two sessions MOVE at once. */
 bool exec_too_early(const struct conn *c, const struct op *op);
 
-/* ... so it is settled once more, by its start(), when that time is over. */
+/* When that time is over, its start() settles it once more. */
 void exec_later(struct conn *c, struct op *op);
 
 /* Before a SEARCH is sent: forgets what an earlier one found. */

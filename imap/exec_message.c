@@ -18,9 +18,9 @@ enum phase {
 
 enum step {
     STEP_LOOK,         /* to settle what a lost connection left open */
-    STEP_LOOK_BEFORE,  /* ... in front of a MOVE or COPY whose OK would prove nothing by itself */
-    STEP_LOOK_AFTER,   /* ... behind one */
-    STEP_LOOK_REFUSED, /* ... behind a second one that was refused */
+    STEP_LOOK_BEFORE,  /* in front of a MOVE or COPY whose OK would prove nothing by itself */
+    STEP_LOOK_AFTER,   /* behind such a MOVE */
+    STEP_LOOK_REFUSED, /* behind a second MOVE that was refused */
     STEP_MOVE,
     STEP_COPY,
     STEP_STORE,

@@ -142,29 +142,30 @@ struct op {
     unsigned parts;     /* answers after which some were left */
     int phase;          /* of the kind's own steps; survives a lost connection */
     int fail;           /* first error of its commands, kept until the last is answered */
-    uint64_t count;     /* of STATUS: messages there; of OP_MOVE: expunges seen; where `refresh`:
-                           box.changes as of the first answer */
-    bool by_copy;       /* OP_MOVE: by COPY and deletion */
-    bool unsure;        /* OP_MOVE: the answer to one was lost, so it may be done at any time */
-    uint32_t number;    /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
-    bool own;           /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
-    bool apart;         /* wants its connection for itself: it may look into another mailbox */
+    uint64_t count;  /* of STATUS: messages there; of OP_CHECK: messages here when it was asked, or
+                        as STATUS said; of OP_MOVE, OP_DELETE: expunges seen; where `refresh`:
+                        box.changes as of the first answer */
+    bool by_copy;    /* OP_MOVE: by COPY and deletion */
+    bool unsure;     /* OP_MOVE: the answer to one was lost, so it may be done at any time */
+    uint32_t number; /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
+    bool own;        /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
+    bool apart;      /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival;
     unsigned saw; /* OP_SAW_... bits */
 };
 
-/* What the answers to OP_CREATE, OP_REMOVE and OP_RENAME showed. */
+/* What the answers to an operation's commands have shown. */
 enum {
-    OP_SAW_MAILBOX = 1,   /* LIST had op->mailbox, as one that holds messages */
-    OP_SAW_DEST = 2,      /* LIST had op->dest */
-    OP_SAW_BELOW = 4,     /* LIST had something below op->mailbox */
-    OP_SAW_LEVEL = 16,    /* LIST had op->mailbox, as a level that holds no messages */
-    OP_SAW_MESSAGE = 32,  /* the message was seen before it was moved; a row named it */
-    OP_SAW_COUNT = 8,     /* STATUS had MESSAGES */
+    OP_SAW_MAILBOX = 1,  /* LIST had op->mailbox, as one that holds messages */
+    OP_SAW_DEST = 2,     /* LIST had op->dest */
+    OP_SAW_BELOW = 4,    /* LIST had something below op->mailbox */
+    OP_SAW_LEVEL = 16,   /* LIST had op->mailbox, as a level that holds no messages */
+    OP_SAW_MESSAGE = 32, /* the message was seen before it was moved; of OP_STORE, a row named it */
+    OP_SAW_COUNT = 8,    /* STATUS had MESSAGES */
     OP_SAW_VANISHED = 64, /* VANISHED named the message, or EXPUNGE its number */
     OP_SAW_FLAGS = 128,   /* a row told the message's flags */
-    OP_SAW_THERE = 256,   /* a row named the message since it was looked for, */
-    OP_SAW_DELETED = 512, /* ... as \Deleted */
+    OP_SAW_THERE = 256,   /* a row named the message since it was looked for */
+    OP_SAW_DELETED = 512, /* such a row had it as \Deleted */
     OP_SAW_OTHER = 1024,  /* of OP_BODY: bytes of the message came, and not those asked for */
 };
 

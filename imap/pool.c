@@ -159,7 +159,7 @@ static struct op *drop_reads_locked(struct pool *p)
 {
     struct op *dropped = NULL, *op, *tmp;
     DL_FOREACH_SAFE (p->queue, op, tmp) {
-        if (sched_only_asks(op)) {
+        if (op_only_asks(op)) {
             DL_DELETE(p->queue, op);
             DL_APPEND(dropped, op);
         }
@@ -273,7 +273,7 @@ static void add_load_locked(struct conn *c, const struct op *op, int n)
     c->load += (unsigned)n;
     c->searches += op_class(op)->searches ? (unsigned)n : 0;
     c->ahead += op->background ? (unsigned)n : 0;
-    c->changes += sched_only_asks(op) ? 0 : (unsigned)n;
+    c->changes += op_only_asks(op) ? 0 : (unsigned)n;
     if (!c->load)
         set_opening_locked(c, NULL);
 }
@@ -333,7 +333,7 @@ static bool postpone_locked(struct pool *p, struct op *op)
     int64_t end = op->submitted + p->config->timeout;
     if (!op->patient && (throttle_refuses(&p->throttle, now) || op->held > LIMIT_THROTTLE))
         return false;
-    if ((now >= end && !op->patient) || (p->stopping && sched_only_asks(op)))
+    if ((now >= end && !op->patient) || (p->stopping && op_only_asks(op)))
         return false;
     op->pause = backoff_next(op->pause, BACKOFF_LAST);
     op->due = now + backoff_jitter(op->pause);

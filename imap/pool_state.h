@@ -53,9 +53,6 @@ struct pool {
 
 /* ---- sched.c ---- */
 
-/* Need not be finished before an unmount. */
-bool sched_only_asks(const struct op *op);
-
 /* Is it to be alone on its connection? */
 bool sched_alone(const struct op *op);
 

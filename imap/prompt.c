@@ -6,10 +6,10 @@ enum {
     /* Who tells once a minute tells one in twelve within five seconds by chance, and misses the
      * others: three in a row are no chance. */
     PROVEN = 3,
-    MOST = 4,   /* what once was proven is doubted after the second miss; */
-    MISSED = 2, /* ... a miss weighs more than a hit, */
-    /* ms: but where the change was made only now, an honest server may miss it (Dovecot 2.3 takes
-     * half a second) */
+    MOST = 4,   /* what once was proven is doubted after the second miss */
+    MISSED = 2, /* a miss weighs more than a hit */
+    /* ms: no miss counts so soon behind a change of this mount's, which an honest server may not
+     * have noticed yet (Dovecot 2.3 takes half a second) */
     JUST_NOW = 2000,
 };
 

@@ -29,11 +29,6 @@ void sched_wake_conn(struct conn *c)
         log_error("cannot wake connection %u: %s", c->index, strerror(errno));
 }
 
-bool sched_only_asks(const struct op *op)
-{
-    return op_class(op)->retry == RETRY_REPEAT && !op_class(op)->write;
-}
-
 bool sched_alone(const struct op *op)
 {
     return op_class(op)->alone || (op->apart && op->resumed);

@@ -31,8 +31,8 @@ int64_t stall_deadline(const struct conn *c)
 static bool may_pass_on(const struct conn *c, const struct op *op)
 {
     const struct op_class *class = op_class(op);
-    return class->retry == RETRY_REPEAT && !class->write && !class->searches && !class->alone &&
-           !op->stream && !op->got && op != c->selecting && op != c->flow.op && op->passed_on < 2;
+    return op_only_asks(op) && !class->searches && !class->alone && !op->stream && !op->got &&
+           op != c->selecting && op != c->flow.op && op->passed_on < 2;
 }
 
 /* A set whose next message does not come ends with what has come: who waits for another one of it
@@ -51,6 +51,7 @@ static void give_up(struct conn *c, const struct op *op)
 
 void stall_pass_on(struct conn *c)
 {
+    static struct log_limit told = LOG_LIMIT("commands that were not answered for a while");
     const struct op *front = c->cmds->op;
     struct op *set = front && may_end(front) ? c->cmds->op : NULL;
     unsigned n = 0;
@@ -68,7 +69,7 @@ void stall_pass_on(struct conn *c)
         pool_pass_on(c->pool, c, op);
         n++;
     }
-    if (n || set)
+    if ((n || set) && log_may(&told))
         log_info("connection %u: %s is not answered; what waits behind it is asked elsewhere",
                  c->index, c->cmds->name);
     if (set) {

@@ -436,8 +436,6 @@ static int on_capability(struct conn *c, const struct response *r)
     return 0;
 }
 
-/* VANISHED (EARLIER) 41,43:116 (RFC 7162 section 3.2.10): like EXPUNGE, but it tells the UIDs, so
- * that whoever asked for an expunge knows for certain. */
 /* ENABLED QRESYNC (RFC 5161) */
 static int on_enabled(struct conn *c, const struct response *r)
 {
@@ -446,6 +444,8 @@ static int on_enabled(struct conn *c, const struct response *r)
     return 0;
 }
 
+/* VANISHED (EARLIER) 41,43:116 (RFC 7162 section 3.2.10): like EXPUNGE, but it tells the UIDs, so
+ * that whoever asked for an expunge knows for certain. */
 static int on_vanished(struct conn *c, const struct response *r)
 {
     const struct arg *a = r->args;
@@ -588,10 +588,10 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
 
 enum { DOUBT_PAUSE = 10000 }; /* ms before a mailbox is selected anew once more */
 
-/* An untagged NO or BAD, while the server is only asked what is new. That is how Dovecot says that
+/* An untagged NO or BAD while the server is only asked what is new is how Dovecot says that
  * the selected mailbox was deleted and another one made in its place, of which it tells nothing
- * until that is selected; the command itself it answers OK. Not again and again: it may be about
- * something else. */
+ * until that is selected; the command itself it answers OK. The mailbox is not selected anew again
+ * and again for that, since the words may be about something else. */
 static void trouble(struct conn *c, const struct response *r)
 {
     const struct cmd *cmd = c->cmds;
