@@ -144,7 +144,7 @@ struct conn {
     bool no_resync;      /* a SELECT that asked what had changed was refused */
     enum idle_state idle;
     unsigned idle_tag;   /* of the IDLE in flight; 0: none */
-    bool no_idle;        /* this server refuses it */
+    bool no_idle;        /* the server has refused it */
     int64_t idle_since;  /* clock_ms(): when the IDLE was accepted that is, or was last, in force */
     int64_t known_at;    /* clock_ms(): nothing was untold of the mailbox; 0: never */
     bool judged;         /* a look is under way that shows whether IDLE had told all, */

@@ -83,7 +83,7 @@ void session_forget(struct conn *c)
     c->personal[0] = '\0';
     c->only_personal = false;
     c->enable_tag = c->notify_tag = 0;
-    c->notified = c->qresync = c->no_resync = false;
+    c->notified = c->qresync = c->no_resync = c->no_idle = false;
     idle_lost(c);
     c->fault = NULL;
     c->reply.tag = 0;
