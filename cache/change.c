@@ -169,10 +169,10 @@ static void presume(struct change *c, struct folder *d, struct msg *m, bool is_n
     if (!is_new)
         return; /* its flags were told, perhaps */
     m->flags |= was->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_DELETED;
-    for (unsigned i = 0; from && i < MSG_KEYWORDS; i++) /* each folder numbers its keywords */
-        if (was->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
-            m->flags |=
-                folder_keyword(d, (struct str){from->keywords[i], strlen(from->keywords[i])});
+    if (from) /* each folder numbers its sets of keywords */
+        m->flags |=
+            keywords_number_of_text(&d->keywords, keywords_text(&from->keywords, msg_keywords(was)))
+            << MSG_KEYWORDS_SHIFT;
 }
 
 /* The folder is another one than is known, or it is not said where in it the message is. */

@@ -54,7 +54,7 @@ struct folder {
     char special_use[32];
 
     struct msgtable msgs;
-    char *keywords[MSG_KEYWORDS];
+    struct keywords keywords;
     uint32_t uidvalidity;      /* 0: not known yet */
     uint32_t uidnext;          /* UIDs from here on are new */
     uint32_t uidnext_said;     /* ... according to the server, when the load began; 0: nothing */
@@ -256,9 +256,6 @@ void folder_renumber(struct account *a, struct folder *f);
 
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
                   struct msg_info *out);
-
-/* The bit of a keyword in this folder; 0 when there are more than there is room for. */
-uint32_t folder_keyword(struct folder *f, struct str name);
 
 /* As msgtable_add(); what is new changes the folder's version. A message that comes behind its time
  * to a folder that is being loaded, so that who lists it may have passed its place already, is

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "imap/limits.h"
+#include "imap/log.h"
 #include "imap/mem.h"
 
 /* ---- messages ---- */
@@ -121,9 +122,9 @@ static void add_path(const struct account *a, const struct folder *f, struct buf
 static void add_flags(const struct folder *f, const struct msg *m, struct buf *out)
 {
     flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
-    for (unsigned i = 0; i < MSG_KEYWORDS; i++)
-        if (m->flags >> (MSG_KEYWORD_SHIFT + i) & 1)
-            buf_addf(out, "%s%s", out->len ? " " : "", f->keywords[i]);
+    const char *keywords = keywords_text(&f->keywords, msg_keywords(m));
+    if (*keywords)
+        buf_addf(out, "%s%s", out->len ? " " : "", keywords);
 }
 
 void folder_event(struct account *a, const struct folder *f, const struct msg *m,
@@ -161,6 +162,7 @@ void folder_forget(struct account *a, struct folder *f)
         if (!(m->flags & MSG_GONE))
             msg_drop(a, f, m);
     msgtable_clear(&f->msgs);
+    keywords_clear(&f->keywords);
     uidset_free(&f->own_deleted);
     folder_renumber(a, f);
     f->load_upto = 0;
@@ -193,28 +195,29 @@ struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct 
 
 /* ---- rows ---- */
 
-uint32_t folder_keyword(struct folder *f, struct str name)
+/* The bits of msg.flags for the keywords among `flags`. */
+static uint32_t keyword_bits(struct folder *f, const struct arg *flags)
 {
-    for (unsigned i = 0; i < MSG_KEYWORDS; i++) {
-        if (!f->keywords[i])
-            f->keywords[i] = mem_strndup(name.p, name.n);
-        if (str_is(name, f->keywords[i]))
-            return 1u << (MSG_KEYWORD_SHIFT + i);
-    }
-    return 0;
+    struct str names[LIMIT_KEYWORDS];
+    size_t n = 0;
+    for (const struct arg *k = flags; k && n < LIMIT_KEYWORDS; k = k->next)
+        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n <= LIMIT_KEYWORD)
+            names[n++] = k->s;
+    bool was_full = f->keywords.full;
+    uint32_t number = keywords_number(&f->keywords, names, n);
+    if (f->keywords.full && !was_full)
+        log_warn("%s: too many sets of keywords: messages with others are shown without", f->wire);
+    return number << MSG_KEYWORDS_SHIFT;
 }
 
 /* `is_new`: what makes it known came in the same row, and is told of by the caller. */
 static void take_flags(struct account *a, struct folder *f, struct msg *m,
                        const struct fetch_row *row, bool is_new)
 {
-    uint32_t flags = row->flags;
-    for (const struct arg *k = row->flag_list; k; k = k->next)
-        if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n <= LIMIT_KEYWORD)
-            flags |= folder_keyword(f, k->s);
+    uint32_t flags = row->flags | keyword_bits(f, row->flag_list);
     bool was_visible = msg_visible(m);
     uint32_t before = m->flags;
-    m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORD_MASK)) | flags;
+    m->flags = (m->flags & ~(FLAG_SYSTEM | MSG_KEYWORDS)) | flags;
     if (was_visible && !msg_visible(m))
         say_gone(a, f, m);
     if (!was_visible && msg_visible(m)) {

@@ -8,14 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache/keywords.h"
 #include "imap/buf.h"
 
-/* Bits of msg.flags beside the FLAG_... of imap/flags.h; keywords are numbered between. */
-enum {
-    MSG_KEYWORD_SHIFT = 6,
-    MSG_KEYWORDS = 20,
-};
-#define MSG_KEYWORD_MASK (((1u << MSG_KEYWORDS) - 1) << MSG_KEYWORD_SHIFT)
+/* Bits of msg.flags beside the FLAG_... of imap/flags.h; between them is the number of the set of
+ * its keywords (keywords.h). */
+enum { MSG_KEYWORDS_SHIFT = 6 };
+#define MSG_KEYWORDS (((1u << KEYWORDS_BITS) - 1) << MSG_KEYWORDS_SHIFT)
 #define MSG_GONE                                                                                   \
     (1u << 31)                /* expunged; the slot is kept so that a late answer cannot revive it \
                                */
@@ -32,6 +31,11 @@ struct msg {
     uint32_t label; /* offset in msgtable.labels */
     int8_t resized; /* measured, it was found longer (1) or shorter (-1) than announced */
 };
+
+static inline uint32_t msg_keywords(const struct msg *m)
+{
+    return (m->flags & MSG_KEYWORDS) >> MSG_KEYWORDS_SHIFT;
+}
 
 /* What a message is said to hold while only reading it can tell: the kernel asks for no byte beyond
  * what it was told. */

@@ -149,8 +149,7 @@ static void free_folder(struct account *a, struct folder *f)
     holes_end(f);
     uidset_free(&f->counted);
     uidset_free(&f->went);
-    for (unsigned i = 0; i < MSG_KEYWORDS; i++)
-        free(f->keywords[i]);
+    keywords_clear(&f->keywords);
     free(f->name);
     free(f->key);
     free(f->wire);

@@ -72,6 +72,13 @@
 /* A keyword (a flag that is not the system's); a longer one is passed over, and not set. */
 #define LIMIT_KEYWORD 127u
 
+/* Keywords of one message; those behind are passed over. All of them fit into an extended
+ * attribute (64 KiB). */
+#define LIMIT_KEYWORDS 256u
+
+/* Bytes of memory for the different sets of keywords that messages of one mailbox have. */
+#define LIMIT_KEYWORD_SETS (4u * 1024 * 1024)
+
 /* The header fields kept for one message while they are turned into a name. */
 #define LIMIT_HEADER (1024u * 1024)
 

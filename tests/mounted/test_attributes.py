@@ -82,6 +82,29 @@ def test_flags_that_look_like_a_change(mount_mini):
     assert mini.boxes['INBOX'].mails[0].flags == {'+1', '\\Seen'}
 
 
+def test_a_folder_of_many_keywords(account, mount):
+    """However many there are, none is left out: not of a message that has them all, nor of one that
+    others came before, nor where it was moved."""
+    account.fill('INBOX', [Message(raw(f'm{n}'), flags=f'tag{n}') for n in range(40)])
+    account.fill('INBOX', [Message(raw('all'), flags=' '.join(f'tag{n}' for n in range(40)))])
+    account.fill('Archive', [])
+    mail = mount('names=uid')
+
+    def flags(name):
+        return set(os.getxattr(mail / name, 'user.imap.flags').decode().split())
+
+    everything = {f'tag{n}' for n in range(40)}
+    assert len(mail.names()) == 41
+    assert [flags(f'INBOX/{n + 1}.eml') for n in range(40)] == [{f'tag{n}'} for n in range(40)]
+    assert flags('INBOX/41.eml') == everything
+    os.setxattr(mail / 'INBOX/41.eml', 'user.imap.flags', b'+one more')
+    assert flags('INBOX/41.eml') == account.flags('INBOX', 41) == everything | {'one', 'more'}
+    os.setxattr(mail / 'INBOX/41.eml', 'user.imap.flags', b'-tag39')
+    os.rename(mail / 'INBOX/41.eml', mail / 'Archive/41.eml')
+    assert flags('Archive/41.eml') == everything - {'tag39'} | {'one', 'more'}
+    assert account.flags('Archive', 1) == everything - {'tag39'} | {'one', 'more'}
+
+
 @pytest.mark.parametrize('copy', ['cp -a INBOX {to}',
                                   'tar cf - --xattrs INBOX | tar xf - --xattrs -C {to}',
                                   'mv INBOX/*.eml {to}/INBOX/'])
