@@ -51,9 +51,9 @@ struct msg_info {
     uint32_t flags; /* FLAG_... bits */
     int64_t date;   /* INTERNALDATE, seconds since the epoch */
     uint64_t size;  /* bytes */
-    bool sized;     /* measured, and not just announced; */
-    bool doubtful;  /* ... not announced at all, or by a server that was wrong before; or measured
-                     * and more than was announced */
+    bool sized;     /* its size was measured, and not just announced */
+    bool doubtful;  /* its size is not announced at all, or by a server that was wrong before; or it
+                     * was measured, and is more than was announced */
     uint64_t place; /* in listings: see account_list() */
     bool named;     /* its header came; else its name is its UID */
     char label[ACCOUNT_LABEL_MAX];

@@ -47,13 +47,13 @@ struct fetch {
     struct waiter *waiters;
 
     struct op *op;   /* of a stream, else NULL */
-    uint64_t run;    /* ... where its reader began to read straight on, */
-    uint64_t reader; /* ... and how far he has come */
+    uint64_t run;    /* of a stream: where its reader began to read straight on */
+    uint64_t reader; /* of a stream: how far its reader has come */
 };
 
 enum {
-    STREAM_AFTER = 256 * 1024,       /* bytes read straight on before the rest is streamed, */
-    STREAM_LEAST = 2 * LIMIT_WINDOW, /* ... if it is that much */
+    STREAM_AFTER = 256 * 1024,       /* bytes read straight on before the rest is streamed */
+    STREAM_LEAST = 2 * LIMIT_WINDOW, /* bytes that the rest has to have for that */
     STREAM_BEHIND = 1024 * 1024,     /* bytes kept behind its reader: the kernel has them, too */
     STREAM_NEAR = 1024 * 1024,       /* who waits for a byte farther ahead asks for it alone */
     TELLING = 1024 * 1024,           /* a window that comes in pieces if any does */
@@ -341,7 +341,7 @@ static size_t present(const struct body *b, uint64_t off, size_t len)
 
 /* ---- streams ---- */
 
-/* So much may lie ahead of a reader; */
+/* So many bytes may lie ahead of a reader. */
 static size_t stream_limit(const struct account *a)
 {
     size_t most = 2 * LIMIT_WINDOW;
@@ -349,7 +349,8 @@ static size_t stream_limit(const struct account *a)
     return most < a->config->prefetch ? most : a->config->prefetch;
 }
 
-/* ... while he has not come far, only as much as he has come twice over. */
+/* The same for this stream: while its reader has not come far, only as much as he has come twice
+ * over. */
 static uint64_t stream_most(const struct account *a, const struct fetch *f)
 {
     uint64_t most = 2 * (f->reader - f->run), limit = stream_limit(a);

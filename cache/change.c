@@ -14,12 +14,12 @@ struct change {
     struct account *a;
     struct waiter *w;
     uint32_t gen, uid; /* of the message */
-    struct msg was;    /* ... as it was when the change was asked for, */
-    char *label;       /* ... with its label */
+    struct msg was;    /* the message as it was when the change was asked for */
+    char *label;       /* the label that it had */
     uint32_t folder;   /* the folder to be changed */
     uint32_t dest;
     char *name; /* what the user calls it from now on */
-    char *wire; /* ... on the wire */
+    char *wire; /* a folder's new name on the wire */
     char delim;
 };
 

@@ -18,7 +18,7 @@ enum {
     FIELD_MOST = 65536,  /* bytes of one field: no attribute is larger */
     WALK_PAUSE = 10000,  /* ms after which who asks does not go on, but begins anew */
     AHEAD_PER_ASKED = 4, /* messages */
-    AHEAD_MOST = 500,    /* ... of one command */
+    AHEAD_MOST = 500,    /* messages that one command asks for */
     KEEP_ASKED = 60000,  /* ms after a question that fields are kept of bodies given up */
 };
 

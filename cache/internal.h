@@ -48,37 +48,37 @@ struct folder {
     char delim; /* 0: NIL */
     bool noselect;
     bool noinferiors;
-    bool named;   /* in the LIST being applied, */
-    bool seen;    /* ... or something below it is */
-    bool missing; /* it was not named in the one before */
+    bool named;   /* in the LIST being applied */
+    bool seen;    /* it, or something below it, is named */
+    bool missing; /* it was not named in the LIST before */
     char special_use[32];
 
     struct msgtable msgs;
     struct keywords keywords;
     uint32_t uidvalidity;      /* 0: not known yet */
     uint32_t uidnext;          /* UIDs from here on are new */
-    uint32_t uidnext_said;     /* ... according to the server, when the load began; 0: nothing */
-    bool uidnext_odd;          /* and that was not true */
+    uint32_t uidnext_said;     /* UIDNEXT as the server said when the load began; 0: nothing */
+    bool uidnext_odd;          /* what the server said was not true */
     uint64_t modseq;           /* flag changes up to here are known; 0: no CONDSTORE */
-    uint64_t modseq_next;      /* ... once the running sync succeeds */
+    uint64_t modseq_next;      /* `modseq` once the running sync succeeds */
     struct uidset own_deleted; /* flagged \Deleted by this mount, not expunged */
     uint64_t quota_used, quota_limit;
 
     uint64_t version; /* counts what appears in the folder and what vanishes, folders too */
-    uint64_t shown;   /* ... as of the last account_unchanged() */
-    uint64_t told;    /* ... as of the last folder_tell() */
-    time_t changed;   /* when that was */
+    uint64_t shown;   /* `version` as of the last account_unchanged() */
+    uint64_t told;    /* `version` as of the last folder_tell() */
+    time_t changed;   /* when folder_tell() last told something */
     bool left_out;    /* a listing has left out what the running sync may yet name */
     bool met;         /* what is in it was known once: only from then on what is new is a change */
     bool loaded;      /* all messages were listed once */
-    uint32_t load_upto; /* until then: up to here no UID is missing from the load under way */
-    uint32_t load_seq;  /* ... and this was the last sequence number; 0: none yet */
+    uint32_t load_upto; /* until it is loaded: up to here no UID is missing from the load */
+    uint32_t load_seq;  /* the sequence number of that UID; 0: none yet */
     bool load_gap;      /* a number was left out, so nothing more is certain before the end */
     bool late;          /* there may be messages that are MSG_LATE */
-    uint32_t none_from; /* no message had a UID from here on when this mount last moved one here, */
-    int64_t none_at;    /* ... at this time; 0: never */
+    uint32_t none_from; /* no message had a UID from here on when this mount last moved one here */
+    int64_t none_at;    /* when that move was asked for; 0: never */
     uint32_t probe;     /* the UID that the running probe is about */
-    bool probe_seen;    /* ... and a row of it came */
+    bool probe_seen;    /* a row of that message came */
     struct {
         uint32_t uid;
         int64_t at; /* when the probe began */
@@ -88,7 +88,7 @@ struct folder {
     bool loading;      /* it is the first one of all messages */
     bool probing;      /* it is about one message */
     bool patient;      /* its look is nobody's, and waits for a connection */
-    bool pinging;      /* ... but somebody joined it */
+    bool pinging;      /* somebody has joined that look */
     bool polled;       /* the next look finds out, too, whether another mailbox has its name */
     unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;     /* SYNC_... bits of the running sync */
@@ -96,15 +96,15 @@ struct folder {
     uint32_t sync_from;
     uint32_t met_upto;   /* the last UID of its rows of new messages */
     bool asking;         /* it asks which UIDs there are */
-    uint32_t asked_upto; /* the last UID known when it began to, */
-    struct uidset went;  /* ... and those that are known to be gone since then */
+    uint32_t asked_upto; /* the last UID known when it began to ask that */
+    struct uidset went;  /* UIDs that are known to be gone since then */
     unsigned sync_dirty; /* what `dirty` was; given back when the sync fails */
     uint32_t exists;     /* messages there according to the running sync */
     struct holes holes;
-    bool counting;         /* which UIDs there are is told by rows: */
-    struct uidset counted; /* these */
-    bool undescribed;      /* there are messages that are listed by their UIDs, */
-    int64_t describe_at;   /* ... which are not asked for before */
+    bool counting;         /* which UIDs there are is told by rows */
+    struct uidset counted; /* the UIDs of those rows */
+    bool undescribed;      /* there are messages that are listed by their UIDs */
+    int64_t describe_at;   /* undescribed messages are not asked for before */
     int64_t synced_at;     /* when the last successful look began; 0: never */
     int64_t told_at;       /* then all was known that the server tells as it happens; 0: never */
     int64_t sync_began;
@@ -113,7 +113,7 @@ struct folder {
     struct waiter *sync_waiters;
     struct waiter *row_waiters; /* of a listing that overtook the load */
     bool due;                   /* in account.due */
-    bool due_twice;             /* ... and once more after that */
+    bool due_twice;             /* it is put there once more after its look */
     struct folder *next_due;
     int64_t due_next; /* not looked at by itself before */
     int64_t used_at;  /* when someone last asked what is in it; see watch.c */
@@ -169,7 +169,7 @@ struct account {
     int64_t tree_next, poll_next;
     int64_t promise_next; /* before, no more folders can be promised for */
     int64_t followed_at;  /* when someone last looked for what was told upward; 0: never */
-    int64_t follow_from; /* ... who goes on with that, what was used since then is in use for him */
+    int64_t follow_from;  /* what was used since then stays in use while someone looks for that */
     uint64_t n_watch_wakeups;
 
     struct body *bodies; /* see body.c */
@@ -178,8 +178,8 @@ struct account {
     bool windows;           /* the server was seen to send the window that was asked for */
     size_t longest_window;  /* bytes of the longest answer to one */
     uint64_t n_wrong_sizes; /* messages that were not as long as was announced */
-    bool streaming;         /* a message is being streamed, */
-    uint64_t stream_ahead;  /* ... and so much of it lies ahead of its reader */
+    bool streaming;         /* a message is being streamed */
+    uint64_t stream_ahead;  /* bytes of that message that lie ahead of its reader */
     struct walks walks;     /* see walk.h */
     struct batch *batches;  /* see prefetch.c */
     size_t ahead_inflight;  /* bytes asked for ahead, until they are here and stored */

@@ -25,9 +25,9 @@
 #include "imap/mem.h"
 
 enum {
-    FIRST_AHEAD = 128 * 1024, /* bytes ahead when a walk is noticed; */
-    AHEAD_PER_WALKED = 4,     /* ... later so many for each that was walked */
-    MOST_SHARED = 256 * 1024, /* ... over the connection that lists, too */
+    FIRST_AHEAD = 128 * 1024, /* bytes ahead when a walk is noticed */
+    AHEAD_PER_WALKED = 4,     /* bytes ahead for each that was walked */
+    MOST_SHARED = 256 * 1024, /* bytes ahead over a connection that lists, too, at most */
     BATCH_LEAST = 64 * 1024,  /* bytes of a batch */
     BATCH_MOST = 1024 * 1024,
     BATCH_MESSAGES = 1000,
@@ -50,8 +50,8 @@ struct batch {
     struct uidset pending; /* what has not come yet */
     size_t n;              /* messages asked for */
     size_t len;            /* bytes of each message, at most */
-    uint64_t left;         /* bytes still expected, */
-    size_t *inflight;      /* ... which are part of these */
+    uint64_t left;         /* bytes still expected */
+    size_t *inflight;      /* the sum that those bytes are part of */
     int64_t began;         /* clock_ms() */
     struct awaited *awaited;
 };

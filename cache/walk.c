@@ -7,15 +7,15 @@
 enum {
     NEXT_FOLDER = 2000, /* ms that a walk may take to go on there */
     PAUSE = 10000,      /* ms without a read after which what was covered before does not count */
-    STRIDE = 8,         /* messages that a walk may leave out at once, */
-    STRIDE_FIRST = 3,   /* ... while it may yet be chance, */
-    STRIDE_APART = 1,   /* ... all the more when others read in between */
-    CERTAIN = 8,        /* messages after which it is not */
+    STRIDE = 8,         /* messages that a walk may leave out at once */
+    STRIDE_FIRST = 3,   /* the same while the walk may yet be chance */
+    STRIDE_APART = 1,   /* the same while it may be chance and others read in between */
+    CERTAIN = 8,        /* messages after which a walk is no chance */
     SCORE_MOST = 8,     /* so many reads in one direction weigh down two in the other */
     PASSED = 16,        /* readers of one list are not farther apart than this, in messages */
-    SCATTER_LEAST = 16,
-    SCATTER_PART = 8, /* ... or an eighth of the folder, whichever is more */
-    STRANGE = 4,      /* reads in a row without a neighbour, before other orders are tried */
+    SCATTER_LEAST = 16, /* messages read in no order before what is left is asked for */
+    SCATTER_PART = 8,   /* the same as a part of the folder, an eighth, if that is more */
+    STRANGE = 4,        /* reads in a row without a neighbour, before other orders are tried */
     DEEP = 1024 * 1024,
     DEEPNESS = 2,
 };

@@ -10,7 +10,7 @@
  * - A stretch is known as a walk by its second message. The more it has walked, the more of its
  *   neighbours are left out without an end, and the more is asked for: see prefetch.c.
  * - Neighbours are those in the order of UIDs. When read after read begins a stretch of its own,
- * but most of them are neighbours by date or by size, the reading goes on in that order.
+ *   but most of them are neighbours by date or by size, the reading goes on in that order.
  * - Who takes messages in an order that nobody can guess is known by what he has covered: from
  *   SCATTER_LEAST messages and a part of SCATTER_PART of the folder on, whatever is left is asked
  *   for. Who reads a few messages here and there gets nothing ahead.
@@ -29,9 +29,9 @@ enum { WALK_DOWN, WALK_UP, WALK_SIDES };
 
 /* Where a stretch ends. */
 struct walk_edge {
-    struct place at;      /* the last message that was read, */
-    struct place ahead;   /* ... what was asked for reaches to here */
-    uint64_t ahead_bytes; /* of those in between */
+    struct place at;      /* the last message that was read */
+    struct place ahead;   /* the last one that was asked for */
+    uint64_t ahead_bytes; /* of the messages from there to here */
     unsigned score;       /* how well it has grown; 0: it has not */
 };
 
@@ -44,23 +44,23 @@ struct walk_head {
 
 struct walk_reading {
     uint32_t gen;  /* of the folder; 0: none */
-    uint64_t used; /* when, by walks.clock */
-    int64_t at;    /* ... and by clock_ms() */
+    uint64_t used; /* when it was used last, by walks.clock */
+    int64_t at;    /* the same by clock_ms() */
 
-    struct uidset map; /* those read since the last pause, */
-    size_t n;          /* ... how many they are, */
-    uint64_t bytes;    /* ... and their bytes */
+    struct uidset map; /* messages read since the last pause */
+    size_t n;          /* the number of those */
+    uint64_t bytes;    /* the bytes of those */
 
     struct walk_head heads[WALK_HEADS];
     struct order order;
     uint32_t recent[WALK_RECENT]; /* the last ones read, a ring */
     size_t nrecent;
-    unsigned strange;      /* reads in a row that continued no stretch; */
-    unsigned strange_next; /* ... with so many other orders are tried */
+    unsigned strange;      /* reads in a row that continued no stretch */
+    unsigned strange_next; /* with so many strange ones other orders are tried */
 
     uint32_t sweep;       /* up to here whatever is left was asked for */
-    struct uidset asked;  /* what was asked for ahead, and is not known to be read, */
-    uint64_t asked_bytes; /* ... and its bytes */
+    struct uidset asked;  /* what was asked for ahead, and is not known to be read */
+    uint64_t asked_bytes; /* the bytes of that */
 
     struct {
         uint32_t uid;
@@ -75,7 +75,7 @@ struct walks {
     struct walk_reading readings[WALK_READINGS];
     uint64_t clock;
     int64_t ended;     /* when a walk last came to the end of its folder (clock_ms()); 0: never */
-    int ended_side;    /* ... and which end */
+    int ended_side;    /* the side of the folder at which that end was */
     uint64_t n_unread; /* bytes asked for ahead of walks that are forgotten */
 };
 

@@ -12,9 +12,9 @@
 enum {
     MOMENT = 50,  /* ms that a READ may take to here, and an answer until the kernel takes note */
     RECENT = 500, /* ms in which an answer to another thread may yet reach the kernel */
-    TOLD = 1024,  /* files remembered that something was told of, and */
-    REFUSED = 64, /* READs that are expected again, */
-    AGAIN = 5000, /* ... for so many ms */
+    TOLD = 1024,  /* files remembered that something was told of */
+    REFUSED = 64, /* READs remembered that are expected again */
+    AGAIN = 5000, /* ms for which a READ is expected again */
 };
 
 /* A READ that is not answered yet. */

@@ -32,7 +32,7 @@ struct request {
     fuse_ino_t ino, ino2;
     fuse_ino_t ino3; /* what `name2` meant before; 0: nothing */
     char *name, *name2;
-    bool taken; /* ... and goes on to mean */
+    bool taken; /* `name2` goes on to mean that */
     bool again; /* the second attempt (wish.h) */
     size_t size;
     off_t off;
@@ -43,8 +43,8 @@ struct request {
     struct msg_info msg; /* a message that was found on the way */
     uint32_t id;         /* a folder that was */
     unsigned which;      /* the step's own */
-    struct read *read;   /* a READ in progress (reading.h), */
-    uint64_t end; /* ... of a message that ends here, sooner than announced; else UINT64_MAX */
+    struct read *read;   /* a READ in progress (reading.h) */
+    uint64_t end;        /* where its message ends, if sooner than announced; else UINT64_MAX */
 
     UT_hash_handle hh;
 };
