@@ -58,9 +58,9 @@ static void status_send(struct conn *c, struct op *op)
 static void check_start(struct conn *c, struct op *op)
 {
     if (c->box.just_selected) {
-        /* The difference for which it was selected anew is still there, so it means nothing. */
+        /* The difference for which it was selected anew is still the same, so it means nothing. */
         if (op->phase == PHASE_DOUBTED && !op->resumed && op->count != UINT32_MAX &&
-            op->count != c->box.state.exists)
+            op->count != c->box.state.exists && op->state.exists == c->box.state.exists)
             pool_hangs_up(c->pool, EXTRA_COUNT);
         op->state = c->box.state;
         op->state.fresh = op->state.current = true;
