@@ -80,11 +80,6 @@ struct body {
     UT_hash_handle hh;    /* in the order of use, oldest first */
 };
 
-static uint64_t number(uint32_t gen, uint32_t uid)
-{
-    return (uint64_t)gen << 32 | uid;
-}
-
 static struct body *find_body(struct account *a, uint64_t n)
 {
     struct body *b;
@@ -133,7 +128,7 @@ static void drop_body(struct account *a, struct body *b)
 
 void body_forget(struct account *a, uint32_t gen, uint32_t uid)
 {
-    struct body *b = find_body(a, number(gen, uid));
+    struct body *b = find_body(a, msg_number(gen, uid));
     if (b)
         drop_body(a, b);
 }
@@ -240,8 +235,8 @@ static void settle(struct account *a, const struct body *b, const struct folder 
     if (size < was)
         return;
     tell_size(a, b->number);
-    if (number(f->gen, m->uid) != b->number) /* moved meanwhile */
-        tell_size(a, number(f->gen, m->uid));
+    if (msg_number(f->gen, m->uid) != b->number) /* moved meanwhile */
+        tell_size(a, msg_number(f->gen, m->uid));
     if (b->asked)
         tell_size(a, b->asked);
 }
@@ -292,25 +287,25 @@ static void keep_bytes(struct account *a, struct body *b, uint64_t off, struct b
 
 void body_release(struct account *a, uint32_t gen, uint32_t uid)
 {
-    struct body *b = find_body(a, number(gen, uid));
+    struct body *b = find_body(a, msg_number(gen, uid));
     if (b && !b->fetches)
         drop_body(a, b);
 }
 
 void body_apart(struct account *a, uint32_t gen, uint32_t uid)
 {
-    use_body(a, number(gen, uid))->apart = true;
+    use_body(a, msg_number(gen, uid))->apart = true;
 }
 
 bool body_known(struct account *a, uint32_t gen, uint32_t uid)
 {
-    const struct body *b = find_body(a, number(gen, uid));
+    const struct body *b = find_body(a, msg_number(gen, uid));
     return b && (b->fetches || (b->chunks && b->chunks->off == 0));
 }
 
 struct str body_begin(struct account *a, uint32_t gen, uint32_t uid)
 {
-    const struct body *b = find_body(a, number(gen, uid));
+    const struct body *b = find_body(a, msg_number(gen, uid));
     const struct chunk *c = b ? b->chunks : NULL;
     return c && c->off == 0 ? (struct str){c->bytes->data, c->len} : (struct str){"", 0};
 }
@@ -318,7 +313,7 @@ struct str body_begin(struct account *a, uint32_t gen, uint32_t uid)
 void body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
                size_t len)
 {
-    struct body *b = use_body(a, number(f->gen, uid));
+    struct body *b = use_body(a, msg_number(f->gen, uid));
     b->began = true;
     learn(a, b, 0, bytes->len, len, false);
     if (!b->chunks || b->chunks->off >= bytes->len) {
@@ -422,7 +417,7 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
     const struct msg *m = msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &f);
     if (!m)
         return -ESTALE;
-    if (number(f->gen, m->uid) != b->number)
+    if (msg_number(f->gen, m->uid) != b->number)
         return 0; /* they ask again, in the new place */
     b->no_data = !b->no_data;
     if (!b->no_data)
@@ -715,9 +710,9 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     if (sized && len > m->size - off)
         len = (size_t)(m->size - off);
     struct walk_lead lead = prefetch_read(a, folder, m, off, len);
-    struct body *b = use_body(a, number(folder->gen, m->uid));
-    if (b->number != number(gen, uid))
-        b->asked = number(gen, uid);
+    struct body *b = use_body(a, msg_number(folder->gen, m->uid));
+    if (b->number != msg_number(gen, uid))
+        b->asked = msg_number(gen, uid);
     size_t have = add_chunks(b, off, len, out);
     a->n_reads++;
     stream_drain(a, b, off, off + have);

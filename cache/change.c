@@ -33,7 +33,7 @@ struct pending {
 
 static struct pending *find_pending(struct account *a, uint32_t gen, uint32_t uid)
 {
-    uint64_t number = (uint64_t)gen << 32 | uid;
+    uint64_t number = msg_number(gen, uid);
     struct pending *p;
     HASH_FIND(hh, a->pending, &number, sizeof number, p);
     return p;
@@ -50,7 +50,7 @@ bool change_vanished(struct account *a, uint32_t gen, uint32_t uid)
 static void pending_begin(struct account *a, uint32_t gen, uint32_t uid)
 {
     struct pending *p = mem_zalloc(sizeof *p);
-    p->number = (uint64_t)gen << 32 | uid;
+    p->number = msg_number(gen, uid);
     HASH_ADD(hh, a->pending, number, sizeof p->number, p);
 }
 

@@ -39,11 +39,6 @@ struct header_set {
     bool no_memory;     /* for what came */
 };
 
-static uint64_t number(uint32_t gen, uint32_t uid)
-{
-    return (uint64_t)gen << 32 | uid;
-}
-
 static struct header *find_header(struct account *a, uint64_t n)
 {
     struct header *h;
@@ -69,7 +64,7 @@ static void drop_header(struct account *a, struct header *h)
 
 void header_forget(struct account *a, uint32_t gen, uint32_t uid)
 {
-    struct header *h = find_header(a, number(gen, uid));
+    struct header *h = find_header(a, msg_number(gen, uid));
     if (h && h->here)
         drop_header(a, h);
 }
@@ -148,7 +143,7 @@ static struct header *cut(struct account *a, const struct folder *f, const struc
     struct str begin = body_begin(a, f->gen, m->uid);
     bool whole = begin.n && (cut_fields(begin.p, begin.n, &fields) ||
                              (m->flags & MSG_SIZED && begin.n >= m->size));
-    struct header *h = whole ? add_header(a, number(f->gen, m->uid)) : NULL;
+    struct header *h = whole ? add_header(a, msg_number(f->gen, m->uid)) : NULL;
     if (h)
         keep(a, h, &fields);
     buf_free(&fields);
@@ -158,7 +153,7 @@ static struct header *cut(struct account *a, const struct folder *f, const struc
 void header_keep(struct account *a, const struct folder *f, const struct msg *m)
 {
     if (a->header_walk.gen && clock_ms() - a->header_walk.at < KEEP_ASKED &&
-        !find_header(a, number(f->gen, m->uid)))
+        !find_header(a, msg_number(f->gen, m->uid)))
         cut(a, f, m);
 }
 
@@ -177,7 +172,7 @@ static void on_header_bytes(struct op *op, uint32_t uid, size_t at, struct blob 
     }
     cut_fields(bytes->data, bytes->len < LIMIT_HEADER ? bytes->len : LIMIT_HEADER, &fields);
     account_lock(a);
-    struct header *h = find_header(a, number(set->gen, uid));
+    struct header *h = find_header(a, msg_number(set->gen, uid));
     if (h && !h->here) {
         uidset_remove(&set->uids, uid);
         woken = waiters_take(&h->waiters);
@@ -197,7 +192,7 @@ static struct waiter *give_up(struct account *a, struct header_set *set, bool mo
     for (size_t i = 0; i < set->uids.n; i++)
         for (uint64_t uid = set->uids.r[i].lo; uid <= set->uids.r[i].hi; uid++) {
             struct folder *f;
-            struct header *h = find_header(a, number(set->gen, (uint32_t)uid));
+            struct header *h = find_header(a, msg_number(set->gen, (uint32_t)uid));
             const struct msg *m = msg_by_number(a, set->gen, (uint32_t)uid, &f);
             bool elsewhere = m && (f->gen != set->gen || m->uid != uid);
             if (!h || h->here || elsewhere != moved)
@@ -232,11 +227,11 @@ static unsigned gather(struct account *a, const struct folder *f, uint32_t after
     unsigned n = 0;
     const struct msg *m = msgtable_after(&f->msgs, after);
     for (; m && m->uid <= upto && n < most; m = msgtable_after(&f->msgs, m->uid)) {
-        if (!msg_visible(m) || find_header(a, number(f->gen, m->uid)))
+        if (!msg_visible(m) || find_header(a, msg_number(f->gen, m->uid)))
             continue;
         if (uids->n >= LIMIT_COMMAND / 24) /* many gaps make a long command */
             break;
-        add_header(a, number(f->gen, m->uid));
+        add_header(a, msg_number(f->gen, m->uid));
         uidset_add(uids, m->uid, m->uid);
         n++;
     }
@@ -262,7 +257,7 @@ static struct header *fetch(struct account *a, const struct folder *f, const str
                             unsigned most)
 {
     struct header_set *set = mem_zalloc(sizeof *set);
-    struct header *h = add_header(a, number(f->gen, m->uid));
+    struct header *h = add_header(a, msg_number(f->gen, m->uid));
     set->a = a;
     set->gen = f->gen;
     uidset_add(&set->uids, m->uid, m->uid);
@@ -288,7 +283,7 @@ int account_header(struct account *a, uint32_t gen, uint32_t uid, struct buf *ou
     const struct msg *m = msg_by_number(a, gen, uid, &f);
     if (m) {
         unsigned most = walk(a, f, m);
-        struct header *h = find_header(a, number(f->gen, m->uid));
+        struct header *h = find_header(a, msg_number(f->gen, m->uid));
         if (!h)
             h = cut(a, f, m);
         if (!h)

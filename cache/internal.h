@@ -254,6 +254,12 @@ void folder_renumber(struct account *a, struct folder *f);
 
 /* ---- messages.c ---- */
 
+/* Generation and UID in one number: the key to what is kept of a message. */
+static inline uint64_t msg_number(uint32_t gen, uint32_t uid)
+{
+    return (uint64_t)gen << 32 | uid;
+}
+
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
                   struct msg_info *out);
 

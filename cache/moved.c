@@ -31,11 +31,6 @@ struct alias {
     char key[]; /* folder.id and UIDVALIDITY in hex, each with '/' behind it, then the name */
 };
 
-static uint64_t number(uint32_t gen, uint32_t uid)
-{
-    return (uint64_t)gen << 32 | uid;
-}
-
 /* Is `f` the folder that the target is in, in its generation? That is the first one asked about
  * which is known under the UIDVALIDITY. */
 static bool is_in(struct target *to, const struct folder *f)
@@ -90,7 +85,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
 {
     if (!op->new_uid || !op->new_uidvalidity)
         return;
-    uint64_t from = number(gen, uid);
+    uint64_t from = msg_number(gen, uid);
     struct moved *m;
     HASH_FIND(hh, a->moved, &from, sizeof from, m);
     if (m) {
@@ -114,7 +109,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
 
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
 {
-    uint64_t from = number(*gen, *uid);
+    uint64_t from = msg_number(*gen, *uid);
     struct moved *m;
     HASH_FIND(hh, a->moved, &from, sizeof from, m);
     const struct folder *f = m ? folder_by_id(a, m->to.folder) : NULL;
