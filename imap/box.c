@@ -154,6 +154,7 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
     if (c->box.resync)
         pool_answers(c->pool, EXTRA_RESYNC);
     c->box.ready = c->box.fresh = c->box.just_selected = true;
+    c->box.news = false;
     idle_known(c);
     /* Without [CLOSED] nothing that was told is believed to be about this mailbox; and a server
      * that has not enabled it may take the question and tell nothing. */

@@ -62,7 +62,8 @@ struct box {
     bool closing;       /* what comes may still be about the mailbox before this one */
     bool doubt;         /* the server has trouble with it: selected anew before more is believed */
     uint64_t changes;   /* counts what the server said of messages that came or went */
-    uint32_t heard;     /* this session has heard of all UIDs below it; and below state.uidnext */
+    bool news;      /* it told of what others did since it was selected, or STATUS was last asked */
+    uint32_t heard; /* this session has heard of all UIDs below it; and below state.uidnext */
     struct mailbox_state state;
 };
 

@@ -41,18 +41,32 @@ const struct op_class exec_list = {
 /* ---- what is new ---- */
 
 enum { CHECK_STATUS, CHECK_NOOP };
-enum { PHASE_BEGIN, PHASE_DOUBTED }; /* it is selected anew for what STATUS said */
+enum {
+    PHASE_BEGIN,
+    PHASE_ASKED,   /* STATUS is asked in front of NOOP */
+    PHASE_NEWS,    /* NOOP told something, so STATUS is asked behind it */
+    PHASE_DOUBTED, /* it is selected anew for what STATUS said */
+};
 
 /* A mailbox that was deleted and made anew while it is selected is told of by Dovecot in words, by
  * Cyrus as one that is empty and stays so, and by Courier not at all: it answers as if the new
  * messages were the old ones. STATUS is about what has the name now. */
 static void status_send(struct conn *c, struct op *op)
 {
+    c->box.news = false;
+    op->count = c->box.state.exists;
     struct buf *b = conn_begin(c, op, CHECK_STATUS, WANT_STATUS);
     buf_adds(b, "STATUS ");
     conn_mailbox(c, b, op->mailbox);
     buf_adds(b, " (UIDVALIDITY UIDNEXT MESSAGES)");
     conn_end(c);
+}
+
+/* Was something told of the mailbox since it was selected, or STATUS asked? It may be of another
+ * one. With QRESYNC that would be told by UIDs, which are of one UIDVALIDITY. */
+static bool unconfirmed(const struct conn *c)
+{
+    return !c->qresync && c->box.ready && c->box.news;
 }
 
 static void check_start(struct conn *c, struct op *op)
@@ -72,10 +86,19 @@ static void check_start(struct conn *c, struct op *op)
     op->phase = PHASE_BEGIN;
     idle_judge(c);
     op->count = c->box.state.exists;
-    if (op->thorough || (op->changed && !c->qresync))
+    if (op->thorough || unconfirmed(c) || (op->changed && !c->qresync)) {
+        op->phase = PHASE_ASKED;
         status_send(c, op);
+    }
     buf_adds(conn_begin(c, op, CHECK_NOOP, WANT_NONE), "NOOP");
     conn_end(c);
+}
+
+static int check_error(const struct conn *c, int step, const struct response *r)
+{
+    if (!c->box.ready)
+        return -EIO;
+    return c->box.doubt ? -EBUSY : step == CHECK_NOOP ? outcome_errno(r) : 0;
 }
 
 static void check_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -83,10 +106,17 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     if (step == CHECK_STATUS) { /* whether it can be asked is no matter, but for one reason */
         if (c->box.ready && outcome_errno(r) == -ENOENT)
             c->box.doubt = true;
-        return;
-    }
-    if (r->cond == COND_OK)
+        if (op->phase != PHASE_NEWS)
+            return; /* NOOP is on its way */
+    } else if (r->cond == COND_OK) {
         idle_known(c);
+        if (unconfirmed(c) && op->phase == PHASE_BEGIN && !c->box.doubt) {
+            op->phase = PHASE_NEWS;
+            status_send(c, op);
+            return;
+        }
+    }
+    c->box.news = false;
     if (c->box.ready && box_contradicted(c, &op->state, (uint32_t)op->count)) {
         c->box.doubt = true;
         op->phase = PHASE_DOUBTED;
@@ -99,7 +129,7 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     if (c->box.ready && c->box.doubt && !conn_busy(c))
         conn_select(c, op, c->box.write);
     else
-        conn_finish(c, op, !c->box.ready ? -EIO : c->box.doubt ? -EBUSY : outcome_errno(r));
+        conn_finish(c, op, check_error(c, step, r));
 }
 
 const struct op_class exec_check = {.retry = RETRY_REPEAT,

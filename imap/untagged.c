@@ -178,6 +178,7 @@ static int on_exists(struct conn *c, const struct response *r)
     if (!c->box.ready)
         endless_opens(c, n);
     c->box.changes += more;
+    c->box.news |= more;
     if (c->box.ready && more)
         pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
     return 0;
@@ -227,6 +228,7 @@ static int on_expunge(struct conn *c, const struct response *r)
     idle_news(c);
     if (own_expunge(c, r->number))
         return 0;
+    c->box.news = true;
     pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXPUNGE);
     if (c->box.state.exists == 0)
         box_emptied(c);
@@ -476,6 +478,7 @@ static int on_vanished(struct conn *c, const struct response *r)
         }
     }
     c->box.changes += !earlier;
+    c->box.news |= !earlier && !own;
     if (!earlier)
         idle_news(c);
     pool_vanished(c->pool, c->box.name, c->box.state.uidvalidity, &set);

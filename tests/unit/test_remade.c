@@ -29,6 +29,7 @@
 
 #define BEGIN  HELLO(""), OPEN("SELECT", "A"), "GO"
 #define STATUS "C STATUS \"A\" (UIDVALIDITY UIDNEXT MESSAGES)", "C NOOP"
+#define BEHIND "C STATUS \"A\" (UIDVALIDITY UIDNEXT MESSAGES)"
 #define ANEW                                                                                       \
     "C SELECT \"A\"", "S * 4 EXISTS", "S * OK [UIDVALIDITY 8] x", "S * OK [UIDNEXT 5] x",          \
         "S $T OK [READ-WRITE] open"
@@ -43,7 +44,8 @@ static const struct scene empty[] = {
     {"all gone, and others there at once", LOOK_AGAIN,
      .steps = {BEGIN, "C NOOP", "S * VANISHED 1:9", "S * 4 EXISTS", "S $T OK", ANEW, QUIT}},
     {"one is left: nothing strange", LOOK_AGAIN,
-     .steps = {BEGIN, "C NOOP", "S * VANISHED 1:8", "S $T OK", QUIT}},
+     .steps = {BEGIN, "C NOOP", "S * VANISHED 1:8", "S $T OK", BEHIND,
+               SAYS("UIDVALIDITY 7 MESSAGES 1"), "S $T OK", QUIT}},
     {"the last one deleted by this mount: nothing strange",
      {{.kind = OP_DELETE, .expunged = true}, CHECK(.late = true)},
      .steps = {HELLO("UIDPLUS"), "C SELECT \"A\"", "S * 1 EXISTS", "S * OK [UIDVALIDITY 7] x",
@@ -87,6 +89,14 @@ static const struct scene polled[] = {
                "S A3 OK", "S A4 OK", QUIT}},
     {"something was told, by a server that says little", LOOK_TOLD,
      .steps = {BEGIN, STATUS, SAYS("UIDVALIDITY 8"), "S A3 OK", "S A4 OK", ANEW, QUIT}},
+    {"NOOP tells something: STATUS is asked behind it", LOOK_AGAIN,
+     .steps = {BEGIN, "C NOOP", "S * 10 EXISTS", "S $T OK", BEHIND, SAYS("UIDVALIDITY 8"),
+               "S $T OK", ANEW, QUIT}},
+    {"NOOP tells something, and it is the same mailbox", LOOK_AGAIN,
+     .steps = {BEGIN, "C NOOP", "S * 10 EXISTS", "S $T OK", BEHIND,
+               SAYS("UIDVALIDITY 7 MESSAGES 10"), "S $T OK", QUIT}},
+    {"NOOP tells something, and STATUS is refused", LOOK_AGAIN,
+     .steps = {BEGIN, "C NOOP", "S * 10 EXISTS", "S $T OK", BEHIND, "S $T NO no", QUIT}},
     {"something was told, by a server that says all", LOOK_TOLD,
      .steps = {HELLO("ENABLE QRESYNC"), "C ENABLE QRESYNC", "S * ENABLED QRESYNC", "S $T OK",
                OPEN("SELECT", "A"), "GO", "C NOOP", "S $T OK", QUIT}},
