@@ -56,6 +56,8 @@ PROGRAM = '''
 import os, signal, sys, threading
 caught = []
 inbox = os.open('INBOX', os.O_RDONLY)
+for number in (signal.SIGHUP, signal.SIGQUIT):  # who runs the tests in the background ignores them
+    signal.signal(number, signal.SIG_DFL)
 for number in {caught}:
     signal.signal(number, lambda number, _: caught.append(number))
     signal.siginterrupt(number, False)
