@@ -296,10 +296,10 @@ def test_fewer_connections(mini, mount_mini, way, allowed):
         assert not read_all(mail, new)
         assert len(os.listdir(mail / 'Other')) == 1
     # Three at once, which are lost as one, a few more for luck, and then after pauses that double from
-    # 250 ms (less a quarter) on.
+    # 250 ms (less a quarter) on. Without pauses there are hundreds.
     seconds = time.monotonic() - began
     rounds = math.log2(seconds / 0.1875 + 1)
-    assert mini.connections <= allowed + 8 + rounds, (mini.connections, seconds)
+    assert mini.connections <= allowed + 20 + rounds, (mini.connections, seconds)
 
 
 def test_turns_in_a_storm_of_reads(mini, mount_mini):
