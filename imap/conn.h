@@ -165,18 +165,18 @@ struct conn {
     char *opening;         /* the mailbox being selected; NULL: none */
     uint32_t box_validity; /* its UIDVALIDITY */
     bool box_write;
-    unsigned load;     /* operations taken and not finished */
-    unsigned searches; /* of these, such as may send SEARCH */
-    unsigned ahead;    /* of these, read-ahead */
-    unsigned changes;  /* of these, such as are not to be broken off */
-    bool alone;        /* one of them wants to be alone */
-    bool drains;       /* nothing more is begun until they are finished: see sched_owed_locked() */
-    bool release;      /* asked to let go of its mailbox */
-    bool outdated;     /* its mailbox was found under another UIDVALIDITY */
-    bool wanted;       /* asked to connect, though others could do what there is to do */
-    bool warm;         /* asked to connect before there is anything to do */
-    bool missed;       /* it carried NOTIFY, and is to connect until it does so again */
-    int64_t tried_at;  /* when it was last told to connect */
+    unsigned load;              /* operations taken and not finished */
+    unsigned searches;          /* of these, such as may send SEARCH */
+    unsigned ahead;             /* of these, read-ahead */
+    unsigned changes;           /* of these, such as are not to be broken off */
+    const struct op *closed_by; /* of these, the one behind which nothing is begun; NULL: none */
+    bool drains;      /* nothing more is begun until they are finished: see sched_owed_locked() */
+    bool release;     /* asked to let go of its mailbox */
+    bool outdated;    /* its mailbox was found under another UIDVALIDITY */
+    bool wanted;      /* asked to connect, though others could do what there is to do */
+    bool warm;        /* asked to connect before there is anything to do */
+    bool missed;      /* it carried NOTIFY, and is to connect until it does so again */
+    int64_t tried_at; /* when it was last told to connect */
     int64_t up_since;
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */

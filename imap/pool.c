@@ -274,6 +274,10 @@ static void add_load_locked(struct conn *c, const struct op *op, int n)
     c->searches += op_class(op)->searches ? (unsigned)n : 0;
     c->ahead += op->background ? (unsigned)n : 0;
     c->changes += op_only_asks(op) ? 0 : (unsigned)n;
+    if (n > 0 && sched_closes(op))
+        c->closed_by = op;
+    else if (n < 0 && c->closed_by == op) /* whatever has become of it since */
+        c->closed_by = NULL;
     if (!c->load)
         set_opening_locked(c, NULL);
 }
@@ -292,7 +296,6 @@ struct op *pool_take(struct pool *p, struct conn *c)
                 set_opening_locked(c, op->mailbox);
             add_load_locked(c, op, 1);
             c->taken_at = clock_ms();
-            c->alone = sched_closes(op);
             op->carrier = c->index + 1;
             break;
         }
@@ -360,8 +363,6 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
     pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
     op->carrier = 0;
-    if (sched_closes(op))
-        c->alone = false;
     if (!err)
         throttle_over(&p->throttle, clock_ms());
     bool later = (err == -EBUSY && postpone_locked(p, op)) ||
@@ -392,7 +393,6 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
     op->carrier = 0;
-    c->alone = false;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again && op->patient)
         sched_enqueue_locked(p, op); /* it may be what ends the sessions: others come first */

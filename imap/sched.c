@@ -91,7 +91,7 @@ static bool suits_locked(const struct pool *p, const struct conn *c, const struc
 {
     if (c->status != CONN_UP || !lane_ok_locked(p, c, op) || sched_stalled(p, c))
         return false;
-    if (c->alone || c->drains || sched_alone(op) || (op_class(op)->searches && c->searches))
+    if (c->closed_by || c->drains || sched_alone(op) || (op_class(op)->searches && c->searches))
         return c->load == 0;
     if (!op_class(op)->select)
         return c->load < COMFORTABLE;
@@ -155,7 +155,7 @@ bool sched_others_locked(const struct pool *p, const struct conn *c, const struc
         const struct conn *o = &p->conns[i];
         if (o == c || (op && !lane_ok_locked(p, o, op)))
             continue;
-        bool up = o->status == CONN_UP && !o->alone && !sched_stalled(p, o);
+        bool up = o->status == CONN_UP && !o->closed_by && !sched_stalled(p, o);
         bool comes = o->status == CONN_CONNECTING ||
                      (o->status == CONN_DOWN && reconnect_usable_locked(p, o));
         if (up || comes)
@@ -172,7 +172,7 @@ static bool in_use_locked(const struct conn *c)
 
 bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
-    if (c->load >= LIMIT_PIPELINE || c->alone || !lane_ok_locked(p, c, op) ||
+    if (c->load >= LIMIT_PIPELINE || c->closed_by || !lane_ok_locked(p, c, op) ||
         (sched_alone(op) && c->load > 0) || (op_class(op)->searches && c->searches > 0))
         return false;
     if (sched_stalled(p, c) && sched_others_locked(p, c, op))
@@ -180,7 +180,7 @@ bool sched_may_take_locked(const struct pool *p, const struct conn *c, const str
     /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
     if (op->background && !sched_has_selected(c, op))
         for (unsigned i = 0; i < p->nconns; i++)
-            if (p->conns[i].status == CONN_UP && !p->conns[i].alone &&
+            if (p->conns[i].status == CONN_UP && !p->conns[i].closed_by &&
                 !sched_stalled(p, &p->conns[i]) && sched_has_selected(&p->conns[i], op) &&
                 lane_ok_locked(p, &p->conns[i], op))
                 return false;
@@ -218,7 +218,7 @@ static bool empties_first_locked(const struct pool *p, const struct conn *c, con
 {
     for (unsigned i = 0; i < p->nconns; i++) {
         const struct conn *o = &p->conns[i];
-        if (o == c || o->status != CONN_UP || o->alone || !lane_ok_locked(p, o, op))
+        if (o == c || o->status != CONN_UP || o->closed_by || !lane_ok_locked(p, o, op))
             continue;
         if (!wants_empty(o, op) || o->load < c->load || (o->load == c->load && o < c))
             return false;
@@ -232,7 +232,7 @@ bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct 
         return false;
     if (!reconnect_others_alive_locked(p, c))
         return true;
-    if (op->background || c->alone || !lane_ok_locked(p, c, op) || !wants_empty(c, op))
+    if (op->background || c->closed_by || !lane_ok_locked(p, c, op) || !wants_empty(c, op))
         return false;
     if (op->patient && in_use_locked(c) && others_come_locked(p, c, op))
         return false; /* it would not have it even then */
