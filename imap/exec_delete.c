@@ -44,11 +44,12 @@ static void search_deleted(struct conn *c, struct op *op)
 /* In one go: if the STORE is refused, the message is not \Deleted, and UID EXPUNGE expunges
  * nothing; and nothing is expunged upon the SEARCH either. Where the server does not tell UIDs
  * (VANISHED), the row in front tells by which number the EXPUNGE is known, also when that comes
- * before the STORE is answered, as it does from Dovecot. */
+ * before the STORE is answered, as it does from Dovecot. What may have to be taken back is told by
+ * it, too: whether the flag will be this one's, or was there before. */
 static void flag_and_expunge(struct conn *c, struct op *op)
 {
-    if (!c->qresync)
-        look_ask_row(c, op);
+    if (!c->qresync || op->kind == OP_DELETE)
+        look_ask_row(c, op, DELETE_ROW);
     buf_addf(conn_begin(c, op, DELETE_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
              op->uid);
     conn_end(c);
@@ -95,7 +96,8 @@ static void expunge_answered(struct conn *c, struct op *op, int step)
 }
 
 /* The message may be flagged but not expunged (RFC 4314: the right `t` without `e`). What was
- * copied is moved all the same: the flag hides the original. What was to be deleted stays mail. */
+ * copied is moved all the same: the flag hides the original. What was to be deleted stays mail; but
+ * a flag that is not known to be this one's is another client's, who may have meant it. */
 static void refused(struct conn *c, struct op *op)
 {
     if (op->kind == OP_MOVE) {
@@ -103,6 +105,12 @@ static void refused(struct conn *c, struct op *op)
         return;
     }
     log_info("%s: UID %u stays: the server does not let it be expunged", op->mailbox, op->uid);
+    if (!op->own_flag) {
+        /* That it is \Deleted was kept back until now. */
+        pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_FLAGS);
+        delete_finish(c, op, -EACCES);
+        return;
+    }
     op->fail = -EACCES;
     buf_addf(conn_begin(c, op, DELETE_UNFLAG, WANT_NONE), "UID STORE %u -FLAGS (\\Deleted)",
              op->uid);
@@ -171,6 +179,9 @@ void delete_answered(struct conn *c, struct op *op, int step, const struct respo
     switch (step) {
     case DELETE_LOOK:
         looked_before(c, op, look_error(op, r));
+        return;
+    case DELETE_ROW:
+        op->own_flag |= (op->saw & (OP_SAW_THERE | OP_SAW_DELETED)) == OP_SAW_THERE;
         return;
     case DELETE_STORE:
         op->fail = err;

@@ -7,6 +7,7 @@
 /* An operation's own steps stay below the first of these. */
 enum delete_step {
     DELETE_LOOK = 32, /* in front of a STORE that might hit another message */
+    DELETE_ROW,       /* in front of any: was it \Deleted? */
     DELETE_STORE,
     DELETE_EXPUNGE_UID,
     DELETE_EXPUNGE_AGAIN,
@@ -14,7 +15,7 @@ enum delete_step {
     DELETE_EXPUNGE_ALL,
     DELETE_LOOK_UNLISTED, /* SEARCH did not name it: is it still there? */
     DELETE_LOOK_EXPUNGED, /* EXPUNGE said OK: is it still there? */
-    DELETE_UNFLAG,        /* it may not be expunged: \Deleted is taken back */
+    DELETE_UNFLAG,        /* it may not be expunged: \Deleted, its own, is taken back */
 };
 
 /* Sends what deletes op->uid; of OP_MOVE it was seen just now. */

@@ -65,7 +65,7 @@ static void move_by_copy(struct conn *c, struct op *op)
         return;
     }
     if (op->arrival.known)
-        look_ask_row(c, op);
+        look_ask_row(c, op, LOOK_ROW);
     else
         arrival_note_message(c, op);
     copy_send(c, op);

@@ -4,17 +4,17 @@
 #include "imap/log.h"
 #include "imap/pool_internal.h"
 
-void look_ask_row(struct conn *c, struct op *op)
+void look_ask_row(struct conn *c, struct op *op, int step)
 {
     op->saw &= ~(unsigned)(OP_SAW_THERE | OP_SAW_DELETED);
     op->number = 0;
-    buf_addf(conn_begin(c, op, LOOK_ROW, WANT_LOOK), "UID FETCH %u (UID FLAGS)", op->uid);
+    buf_addf(conn_begin(c, op, step, WANT_LOOK), "UID FETCH %u (UID FLAGS)", op->uid);
     conn_end(c);
 }
 
 void look_ask(struct conn *c, struct op *op, int step)
 {
-    look_ask_row(c, op);
+    look_ask_row(c, op, LOOK_ROW);
     exec_search_begin(op);
     buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u", op->uid);
     conn_end(c);

@@ -20,8 +20,9 @@ enum look_step {
 void look_ask(struct conn *c, struct op *op, int step);
 
 /* Asks for the row alone, in one go with what is sent behind it: it tells the message's number, by
- * which its EXPUNGE is known, and that it was there. */
-void look_ask_row(struct conn *c, struct op *op);
+ * which its EXPUNGE is known, and that it was there, \Deleted or not. `step`: LOOK_ROW, or the
+ * operation's own. */
+void look_ask_row(struct conn *c, struct op *op, int step);
 
 /* The answer to look_ask(): was it found? 0, or -errno when that was not said. */
 bool look_found(const struct op *op);

@@ -149,7 +149,8 @@ struct op {
     bool unsure;     /* OP_MOVE: the answer to one was lost, so it may be done at any time */
     uint32_t number; /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
     bool own;        /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
-    bool apart;      /* wants its connection for itself: it may look into another mailbox */
+    bool own_flag; /* OP_DELETE: if it is \Deleted, then by its STORE; it was seen without before */
+    bool apart;    /* wants its connection for itself: it may look into another mailbox */
     struct arrival arrival;
     unsigned saw; /* OP_SAW_... bits */
 };

@@ -10,7 +10,8 @@ import pytest
 import messages
 from messages import message
 from mini import MiniServer, Session, text
-from mount import refused
+from mount import SLOW, refused
+from server import wait_until
 
 pytestmark = pytest.mark.tsan
 
@@ -96,6 +97,24 @@ def test_rm_where_expunge_is_forbidden(mount_mini):
     assert [m.flags for m in box.mails] == [set()] * 3
     assert path.read_bytes() == message(2).data and len(mail.names()) == 3
     assert 'EXPUNGE' not in mini.names()
+
+
+def test_rm_of_what_another_has_flagged_where_expunge_is_forbidden(mount_mini):
+    """The flag is the other client's: it stays, and the mount learns of it."""
+    mini = MiniServer()
+    mini.without('IDLE')
+    box = mini.box('INBOX')
+    for n in (1, 2, 3):
+        box.add(message(n).data)
+    mini.on['UID EXPUNGE'] = lambda session, _: session.reply('Permission denied', 'NO') or True
+    mail = mount_mini(mini, 'names=uid', 'poll=0')
+    assert len(mail.names()) == 3
+    box.mails[1].flags.add('\\Deleted')
+    with refused(errno.EACCES):
+        os.unlink(mail / 'INBOX/2.eml')
+    assert 'UID EXPUNGE' in mini.names()
+    assert [m.flags for m in box.mails] == [set(), {'\\Deleted'}, set()]
+    assert wait_until(lambda: mail.names() == ['1.eml', '3.eml'], 30 * SLOW)
 
 
 def test_rm_where_the_next_message_is_taken_for_one_that_is_gone(mount_mini, monkeypatch):

@@ -12,7 +12,11 @@
 #define ROW_IT   "C UID FETCH 5 (UID FLAGS)"
 #define LOOK_FOR ROW_IT, "S $T OK", "C UID SEARCH UID 5"
 /* The row would tell the message's number. */
-#define STORE_IT   ROW_IT, "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
+#define STORE_IT ROW_IT, "S $T OK", "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
+/* The same, and the row has come. */
+#define FLAG_IT(flags)                                                                             \
+    ROW_IT, "S * 3 FETCH (UID 5 FLAGS (" flags "))", "S $T OK",                                    \
+        "C UID STORE 5 +FLAGS.SILENT (\\Deleted)"
 #define EXPUNGE_IT "C UID EXPUNGE 5"
 #define LOOKED(flags)                                                                              \
     ROW_IT, "S * 3 FETCH (UID 5 FLAGS (" flags "))", "S $T OK", "C UID SEARCH UID 5",              \
@@ -46,24 +50,53 @@ static const struct scene deletes[] = {
                EXPUNGE_IT, "S $T OK", GONE, QUIT}},
     {"OK and nothing expunged, twice: it is flagged, and that is taken back",
      {{DELETE(.err = EACCES)}}, /* Dovecot, where the right is missing */
-     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T OK",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), FLAG_IT(""), "S $T OK", EXPUNGE_IT, "S $T OK",
                EXPUNGE_IT, "S $T OK", LOOKED("\\Deleted"), NOT_ME, QUIT}},
+    {"OK and nothing expunged, twice: it is flagged, as it was before",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), FLAG_IT("\\Deleted"), "S $T OK", EXPUNGE_IT,
+               "S $T OK", EXPUNGE_IT, "S $T OK", LOOKED("\\Deleted"), QUIT}},
     {"it may not be expunged: the flag is taken back", /* Cyrus, where the right is missing */
      {{DELETE(.err = EACCES)}},
-     .events = "A/7 row 5 ; ",
-     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT,
+     .events = "A/7 row 5 \\Seen; A/7 row 5 ; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), FLAG_IT("\\Seen"),
                "S * 3 FETCH (FLAGS (\\Deleted) UID 5)", "S $T OK", EXPUNGE_IT,
                "S $T NO Permission denied", "C UID STORE 5 -FLAGS (\\Deleted)",
                "S * 3 FETCH (FLAGS () UID 5)", "S $T OK", QUIT}},
-    {"it may not be expunged, and the connection is lost: all of it once more",
+    {"it may not be expunged, and another had flagged it before: that stays, and is told",
+     {{DELETE(.err = EACCES)}},
+     .events = "A/7 change 4; ",
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), FLAG_IT("\\Deleted"), "S $T OK", EXPUNGE_IT,
+               "S $T NO Permission denied", QUIT}},
+    {"it may not be expunged, with QRESYNC",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO("UIDPLUS ENABLE CONDSTORE QRESYNC"), "C ENABLE QRESYNC",
+               "S * ENABLED CONDSTORE QRESYNC", "S $T OK", "C SELECT \"A\" (CONDSTORE)",
+               "S * 9 EXISTS", "S * OK [UIDVALIDITY 7] x", "S $T OK", FLAG_IT(""), "S $T OK",
+               EXPUNGE_IT, "S $T NO [NOPERM] no", NOT_ME, QUIT}},
+    {"it may not be expunged, and nobody has said whether it was flagged: that stays",
      {{DELETE(.err = EACCES)}},
      .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT,
+               "S $T NO [NOPERM] no", QUIT}},
+    {"it may not be expunged, and the connection is lost: all of it once more",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), FLAG_IT(""), "S $T OK", EXPUNGE_IT,
                "S $T NO [NOPERM] no", "C UID STORE 5 -FLAGS (\\Deleted)", AGAIN, HELLO("UIDPLUS"),
-               OPEN("SELECT", "A"), STORE_IT, "S $T OK", EXPUNGE_IT, "S $T NO [NOPERM] no", NOT_ME,
-               QUIT}},
+               OPEN("SELECT", "A"), FLAG_IT("\\Deleted"), "S $T OK", EXPUNGE_IT,
+               "S $T NO [NOPERM] no", NOT_ME, QUIT}},
+    {"cut at STORE, and it may not be expunged: the flag may be its own, or not",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO("UIDPLUS"), OPEN("SELECT", "A"), STORE_IT, AGAIN, HELLO("UIDPLUS"),
+               OPEN("SELECT", "A"), FLAG_IT("\\Deleted"), "S $T OK", EXPUNGE_IT,
+               "S $T NO [NOPERM] no", QUIT}},
+    {"not flagged when it was looked for, but when it was to be: another was quicker",
+     {{DELETE(.err = EACCES)}},
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, FLAG_IT("\\Deleted"), "S $T OK",
+               "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE",
+               "S $T NO Permission denied", QUIT}},
     {"no UIDPLUS, it may not be expunged",
      {{DELETE(.err = EACCES)}},
-     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, STORE_IT, "S $T OK",
+     .steps = {HELLO(""), OPEN("SELECT", "A"), NEAREST, SEEN, FLAG_IT(""), "S $T OK",
                "C UID SEARCH DELETED", "S * SEARCH 5", "S $T OK", "C EXPUNGE",
                "S $T NO Permission denied", NOT_ME, QUIT}},
     {"no UIDPLUS, gone before: nothing is flagged",
