@@ -85,11 +85,12 @@ struct folder {
     } probed[8];    /* the last ones that succeeded */
     unsigned nprobed;
     bool syncing;
-    bool loading;      /* it is the first one of all messages */
-    bool probing;      /* it is about one message */
-    bool patient;      /* its look is nobody's, and waits for a connection */
-    bool pinging;      /* somebody has joined that look */
-    bool polled;       /* the next look finds out, too, whether another mailbox has its name */
+    bool loading; /* it is the first one of all messages */
+    bool probing; /* it is about one message */
+    bool patient; /* nobody has asked for it, so its look waits for a connection */
+    struct op
+        *look;   /* the pool's, until it is done; NULL: it has not begun with one, or is past it */
+    bool polled; /* the next look finds out, too, whether another mailbox has its name */
     unsigned dirty;    /* CHANGE_... bits the server hinted at since the last look */
     unsigned todo;     /* SYNC_... bits of the running sync */
     unsigned restarts; /* how often it was begun anew, as the folder turned out to be another one */

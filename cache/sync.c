@@ -59,7 +59,8 @@ enum {
 
 static void sync_over(struct folder *f)
 {
-    f->syncing = f->loading = false;
+    f->syncing = f->loading = f->patient = false;
+    f->look = NULL;
     f->todo = 0;
     f->version += f->left_out; /* from now on listings have it, be it without a name */
     f->left_out = false;
@@ -444,8 +445,12 @@ static void on_look_done(struct op *op)
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
-    if (f)
+    if (f && f->look != op)
+        f = NULL; /* the folder has turned out to be no mailbox, and to be one, meanwhile */
+    if (f) {
+        f->look = NULL;
         f->patient = false;
+    }
     if (f && op->patient && op->err) {
         /* Not again and again; but what is known is not to be believed until somebody asks. */
         f->dirty = f->sync_dirty = 0;
@@ -485,6 +490,7 @@ static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
     op->thorough = f->polled;
     op->changed = f->dirty & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
     f->polled = false;
+    f->look = op;
     pool_submit(a->pool, op);
 }
 
@@ -493,7 +499,6 @@ void sync_outdated(struct account *a, struct folder *f)
     if (!f->syncing)
         return;
     sync_over(f);
-    f->patient = false;
     if (f->noselect) { /* there is nothing to wait for */
         waiters_move(&a->orphans, &f->sync_waiters);
         waiters_move(&a->orphans, &f->row_waiters);
@@ -502,35 +507,15 @@ void sync_outdated(struct account *a, struct folder *f)
     }
 }
 
-/* The look that was begun for nobody waits for a connection as long as it takes; who joins it must
- * hear when there is none. */
-static void on_ping_done(struct op *op)
-{
-    struct account *a = op->ctx;
-    struct waiter *woken = NULL;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, (uint32_t)op->cookie);
-    if (f)
-        f->pinging = false;
-    if (f && op->err) {
-        woken = waiters_take(&f->sync_waiters);
-        waiters_move(&woken, &f->row_waiters);
-    }
-    account_unlock(a);
-    wake_all(woken, op->err);
-    op_free(op);
-}
-
 /* After a waiter was added: sees to it that there is a sync for it to wait for. */
 static void sync_join(struct account *a, struct folder *f, uint32_t probe)
 {
     if (!f->syncing) {
         sync_begin(a, f, probe);
-    } else if (f->patient && !f->pinging) {
-        f->pinging = true;
-        struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_ping_done);
-        op->cookie = f->id;
-        pool_submit(a->pool, op);
+    } else if (f->patient) {
+        f->patient = false;
+        if (f->look)
+            pool_hurry(a->pool, f->look); /* else it would wait as long as there is no server */
     }
 }
 

@@ -679,7 +679,7 @@ static void close_conn(struct conn *c, int err)
         struct cmd *last = c->cmds->prev;
         struct op *op = last->op;
         if (op && op != front && err == -ETIMEDOUT)
-            stall_excuse(op);
+            pool_excuse(c->pool, op);
         if (op) {
             conn_orphan(c, op);
             pool_lost(c->pool, c, op, err);

@@ -280,10 +280,6 @@ void stall_heard(struct conn *c);
 int64_t stall_deadline(const struct conn *c);
 void stall_pass_on(struct conn *c);
 
-/* The connection was given up, and it was not `op` that the server did not answer: if that only
- * asks, its time begins anew, once. */
-void stall_excuse(struct op *op);
-
 /* ---- idle.c ---- */
 
 /* In front of a command: ends an IDLE that the server has accepted. What is sent next leaves in one

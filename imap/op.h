@@ -62,7 +62,7 @@ struct op {
     enum op_kind kind;
     bool background; /* read-ahead: waits for everything else */
     bool patient;    /* nobody waits for it: it stays queued until there is a connection, however
-                      * long that takes */
+                      * long that takes; until pool_hurry() */
     bool stream;     /* OP_BODY: all that is left of a large message. Nothing else is begun on its
                       * connection, so that it may be held; after a lost one it goes on where that
                       * ended; and it may end before its time, with -ECANCELED */

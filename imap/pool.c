@@ -89,6 +89,19 @@ void pool_submit(struct pool *p, struct op *op)
     pthread_mutex_unlock(&p->lock);
 }
 
+void pool_hurry(struct pool *p, struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    op->patient = false;
+    op->submitted = clock_ms();
+    if (!op->carrier) {
+        op->due = 0;
+        hold_back_locked(p, op);
+        sched_wake_locked(p, op, true);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
 bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in)
 {
     pthread_mutex_lock(&p->lock);
@@ -377,6 +390,7 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
 {
     enum op_retry retry = op_class(op)->retry;
+    pthread_mutex_lock(&p->lock);
     /* Its time begins anew with every byte that moved: a long transfer is no failure. */
     if (c->last_progress > op->submitted)
         op->submitted = c->last_progress;
@@ -390,7 +404,6 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->timed_out |= err == -ETIMEDOUT;
     op->resumed = true;
     op->lost_at = clock_ms();
-    pthread_mutex_lock(&p->lock);
     add_load_locked(c, op, -1);
     op->carrier = 0;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
@@ -403,6 +416,14 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
         return;
     op->err = lost_errno(err);
     op->done(op);
+}
+
+void pool_excuse(struct pool *p, struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    if (op_class(op)->retry == RETRY_REPEAT && !op->attempts)
+        op->submitted = clock_ms();
+    pthread_mutex_unlock(&p->lock);
 }
 
 int64_t pool_silence(const struct pool *p)

@@ -65,6 +65,10 @@ struct pool *pool_open(const struct pool_config *config, const struct pool_event
  * server. May be called with the caller's locks held. */
 void pool_submit(struct pool *p, struct op *op);
 
+/* Somebody waits from now on for an operation that was submitted as `patient` and is not done: it
+ * is one like others, as if it were submitted now. May be called with the caller's locks held. */
+void pool_hurry(struct pool *p, struct op *op);
+
 /* Puts a UID into an OP_BODIES that was submitted and is not done, or takes it out, as long as no
  * connection has begun with it. False: one has. */
 bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in);

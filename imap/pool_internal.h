@@ -21,6 +21,10 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
  * says. */
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
 
+/* Before pool_lost(): not this operation was in front of the others on a connection that fell
+ * silent. One that only asks has its time once more. */
+void pool_excuse(struct pool *p, struct op *op);
+
 /* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All
  * that is queued waits until then. May `op` not be asked, since that is longer than anyone should
  * wait? */

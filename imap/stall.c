@@ -77,9 +77,3 @@ void stall_pass_on(struct conn *c)
         conn_finish(c, set, 0);
     }
 }
-
-void stall_excuse(struct op *op)
-{
-    if (op_class(op)->retry == RETRY_REPEAT && !op->attempts)
-        op->submitted = clock_ms();
-}

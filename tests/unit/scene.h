@@ -26,6 +26,7 @@ struct want {
     const char *uids; /* OP_BODIES, OP_HEADER */
     uint32_t uidnext; /* OP_MOVE: known of `dest`, under UIDVALIDITY 7 */
     bool patient;
+    bool hurried;       /* somebody waits for it when the script says "GO" once more */
     bool late;          /* submitted when the script says "GO" once more */
     const char *append; /* the message of OP_APPEND */
     size_t append_more; /* so many bytes more of it */
@@ -318,7 +319,12 @@ static inline void play(const struct scene *s)
         results[n].run = &run;
         if (s->ops[n].late)
             script_wait_go(&server, ++late);
-        pool_submit(pool, make_op(&s->ops[n], &results[n]));
+        struct op *op = make_op(&s->ops[n], &results[n]);
+        pool_submit(pool, op);
+        if (!s->ops[n].hurried)
+            continue;
+        script_wait_go(&server, ++late);
+        pool_hurry(pool, op);
     }
     wait_done(&run, n);
     if (pool)

@@ -58,6 +58,13 @@ void pool_submit(struct pool *p, struct op *op)
     pthread_mutex_unlock(&p->lock);
 }
 
+void pool_hurry(struct pool *p, struct op *op)
+{
+    pthread_mutex_lock(&p->lock);
+    op->patient = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* Takes the oldest one of this kind (OP_KINDS: of any), or NULL. */
 static inline struct op *stub_find_locked(enum op_kind kind)
 {

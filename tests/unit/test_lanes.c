@@ -93,8 +93,20 @@ static const struct scene poison[] = {
 
 TEST(poison)
 
+/* Somebody comes to wait for such a look, which is under way: he does not wait for a server that
+ * has gone. */
+static const struct scene hurried[] = {
+    {"for no longer than others",
+     {{.kind = OP_CHECK, .patient = true, .hurried = true, .err = ETIMEDOUT}},
+     .timeout = 400,
+     .steps = {HELLO(""), "C SELECT \"A\"", "GO", "EOF", NULL}},
+};
+
+TEST(hurried)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full), cmocka_unit_test(test_poison)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full), cmocka_unit_test(test_poison),
+                                       cmocka_unit_test(test_hurried)};
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
 }

@@ -123,6 +123,26 @@ static void test_polled(void **state)
     stub_close(&s);
 }
 
+/* Who joins a look that nobody had asked for would else wait with it for a server to come back. */
+static void test_joined(void **state)
+{
+    (void)state;
+    struct stub s = {.config.poll = 1};
+    struct asker q = ASKER, other = ASKER;
+    stub_open(&s, "INBOX");
+    stub_load(&s, "INBOX", 7, 1);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    struct op *op = stub_take(OP_CHECK);
+    assert_true(op->patient);
+    stub_ask(&s, inbox, &q);
+    stub_ask(&s, inbox, &other);
+    assert_false(op->patient);
+    stub_answer(op, -ETIMEDOUT);
+    assert_int_equal(asker_wait(&q), -ETIMEDOUT);
+    assert_int_equal(asker_wait(&other), -ETIMEDOUT);
+    stub_close(&s);
+}
+
 /* All are gone, and are there after all, however soon the one is said after the other. */
 static void test_taken_back(void **state)
 {
@@ -193,11 +213,9 @@ static void test_taken_back_meanwhile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contradicted),
-        cmocka_unit_test(test_uidnext_before),
-        cmocka_unit_test(test_polled),
-        cmocka_unit_test(test_taken_back),
-        cmocka_unit_test(test_taken_back_meanwhile),
+        cmocka_unit_test(test_contradicted), cmocka_unit_test(test_uidnext_before),
+        cmocka_unit_test(test_polled),       cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_taken_back),   cmocka_unit_test(test_taken_back_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
