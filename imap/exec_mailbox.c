@@ -17,7 +17,8 @@ enum step {
     STEP_SEARCH_UNDELETED,
     STEP_SEARCH_ALL,
     STEP_DO,
-    STEP_LOOK_REFUSED, /* the two looks behind a second RENAME that was refused */
+    STEP_LOOK_BEFORE,  /* in front of a CREATE, in the same flight */
+    STEP_LOOK_REFUSED, /* behind a CREATE or RENAME whose refusal proves little; of RENAME, two */
     STEP_LOOK_REFUSED_DEST,
 };
 
@@ -53,6 +54,16 @@ static void unsubscribe(struct conn *c, const char *name)
     send_named(c, NULL, 0, "UNSUBSCRIBE", name);
 }
 
+/* Was the answer to a change lost, at any time? Then it may have been done, or may be done yet, and
+ * what is found later is no other's work. A NO is no such case: the server says that it has done
+ * nothing. */
+static bool is_unsure(struct op *op)
+{
+    op->unsure |= op->resumed && op->phase == PHASE_SENT;
+    op->phase = PHASE_BEGIN;
+    return op->unsure;
+}
+
 /* ---- CREATE ---- */
 
 static void create_send(struct conn *c, struct op *op)
@@ -61,28 +72,76 @@ static void create_send(struct conn *c, struct op *op)
     send_named(c, op, STEP_DO, "CREATE", op->mailbox);
 }
 
+/* In front of a CREATE it is asked whether the mailbox is there, in the same flight, so that a
+ * refusal can be judged by that. */
 static void create_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->resumed && op->phase == PHASE_SENT)
+    if (is_unsure(op)) {
         look(c, op, STEP_LOOK, op->mailbox);
-    else
+    } else {
+        look(c, op, STEP_LOOK_BEFORE, op->mailbox);
         create_send(c, op);
+    }
+}
+
+/* May the mailbox be there by this very operation, although the server refused it?
+ *
+ * Where the answer to a first CREATE was lost, that one may still have been at work when it was
+ * looked for. And Dovecot 2.3 says "already exists" of what it has just made itself: a session that
+ * comes across the half-made Maildir completes it, and CREATE then finds those directories. One
+ * CREATE in eight ends so while others log in and look around. In both cases LIST has not had the
+ * mailbox right before. Should another client have made it in this very moment, mkdir tells two of
+ * them that they made it: that is the lesser evil, since the folder is there and new, and it would
+ * else fail often for no reason. */
+static bool create_doubtful(const struct op *op, int err)
+{
+    return !(op->saw & OP_SAW_MAILBOX) && (err == -EEXIST || op->unsure);
+}
+
+static void create_end(struct conn *c, struct op *op, int err)
+{
+    if (!err)
+        subscribe(c, op->mailbox);
+    conn_finish(c, op, err);
+}
+
+static void create_refused(struct conn *c, struct op *op, int err, enum resp_cond cond)
+{
+    op->phase = PHASE_BEGIN;
+    if (cond != COND_NO || err == -EBUSY || !create_doubtful(op, err)) {
+        create_end(c, op, err);
+        return;
+    }
+    op->fail = err;
+    op->unsure = true; /* also should this connection be lost before it is found */
+    look(c, op, STEP_LOOK_REFUSED, op->mailbox);
 }
 
 static void create_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
-    if (step == STEP_LOOK && !err && !(op->saw & OP_SAW_MAILBOX)) {
-        create_send(c, op);
+    bool there = op->saw & OP_SAW_MAILBOX;
+    switch (step) {
+    case STEP_LOOK_BEFORE:
+        op->saw |= err ? OP_SAW_MAILBOX : 0; /* it may be there as well as not */
+        return;
+    case STEP_LOOK:
+        if (err || there)
+            create_end(c, op, err);
+        else
+            create_send(c, op);
+        return;
+    case STEP_LOOK_REFUSED:
+        create_end(c, op, !err && there ? 0 : op->fail);
+        return;
+    default:
+        if (err)
+            create_refused(c, op, err, r->cond);
+        else
+            create_end(c, op, 0);
         return;
     }
-    /* The first one, whose answer was lost, was still at work when it was looked for. */
-    if (op->resumed && err == -EEXIST)
-        err = 0;
-    if (!err)
-        subscribe(c, op->mailbox);
-    conn_finish(c, op, err);
 }
 
 const struct op_class exec_create = {
@@ -125,7 +184,7 @@ static void remove_inspect(struct conn *c, struct op *op)
 static void remove_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->resumed && op->phase == PHASE_SENT)
+    if (is_unsure(op))
         look(c, op, STEP_LOOK, op->mailbox);
     else
         remove_inspect(c, op);
@@ -159,7 +218,7 @@ static bool all_spare(const struct op *op)
 static void remove_end(struct conn *c, struct op *op, int err)
 {
     /* The first one, whose answer was lost, was still at work when it was looked for. */
-    if (op->resumed && err == -ENOENT)
+    if (op->unsure && err == -ENOENT)
         err = 0;
     if (!err)
         unsubscribe(c, op->mailbox);
@@ -234,6 +293,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         remove_searched(c, op, step, r);
         return;
     default:
+        op->phase = PHASE_BEGIN;
         /* A level that exists only through its children is gone when the last of them is. */
         remove_end(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
         return;
@@ -263,7 +323,7 @@ static void rename_send(struct conn *c, struct op *op)
 static void rename_start(struct conn *c, struct op *op)
 {
     op->saw = 0;
-    if (op->resumed && op->phase == PHASE_SENT) {
+    if (is_unsure(op)) {
         look(c, op, STEP_LOOK, op->mailbox);
         look(c, op, STEP_LOOK_DEST, op->dest);
     } else {
@@ -293,7 +353,9 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
         op->saw |= err ? OP_SAW_MAILBOX : 0; /* it may be there as well as not */
         return;
     }
-    if (step == STEP_DO && r->cond == COND_NO && err != -EBUSY && op->resumed) {
+    if (step == STEP_DO)
+        op->phase = PHASE_BEGIN;
+    if (step == STEP_DO && r->cond == COND_NO && err != -EBUSY && op->unsure) {
         rename_doubted(c, op, err);
         return;
     }
@@ -307,6 +369,10 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
         err = err ? err : op->fail;
         if (!err && op->saw & OP_SAW_MAILBOX && !(op->saw & OP_SAW_DEST)) {
             rename_send(c, op);
+            return;
+        }
+        if (!err && !renamed(op) && exec_too_early(c, op)) {
+            exec_later(c, op); /* it may be in the middle of it */
             return;
         }
         if (!err && !renamed(op))

@@ -146,7 +146,8 @@ struct op {
                         as STATUS said; of OP_MOVE, OP_DELETE: expunges seen; where `refresh`:
                         box.changes as of the first answer */
     bool by_copy;    /* OP_MOVE: by COPY and deletion */
-    bool unsure;     /* OP_MOVE: the answer to one was lost, so it may be done at any time */
+    bool unsure;     /* OP_MOVE, OP_CREATE, OP_REMOVE, OP_RENAME: the answer to one was lost, so it
+                      * may be done at any time */
     uint32_t number; /* OP_MOVE, OP_DELETE: the message's sequence number by now; 0: not known */
     bool own;        /* OP_MOVE, OP_DELETE: an EXPUNGE was taken for its own, and not told */
     bool own_flag; /* OP_DELETE: if it is \Deleted, then by its STORE; it was seen without before */

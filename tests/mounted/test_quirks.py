@@ -749,6 +749,36 @@ def test_wire_names_are_kept_verbatim(mount_mini):
     assert found == sorted(message(number).data for number in range(1, 5))
 
 
+def test_create_of_what_it_has_made_itself(mini, mount_mini):
+    """Dovecot 2.3 now and then says that the mailbox exists already which it has just made."""
+    def create(session, _):
+        mini.box('New')
+        return session.reply('[ALREADYEXISTS] Mailbox already exists', 'NO') or True
+
+    mini.on['CREATE'] = create
+    mail = mount_mini(mini)
+    os.mkdir(mail / 'New')
+    assert sorted(os.listdir(mail.path)) == ['INBOX', 'New', 'Other']
+
+
+def test_create_of_what_another_has_made(mini, mount_mini):
+    """Also where the mount has not heard of it yet when it asks for it."""
+    def create(session, _):
+        return session.reply('[ALREADYEXISTS] Mailbox already exists', 'NO') or True
+
+    def other(session, command):
+        if b'"*"' not in command.raw and b'New' in command.raw:
+            mini.box('New')  # in the very moment before
+        return False
+
+    mini.on['CREATE'], mini.on['LIST'] = create, other
+    mail = mount_mini(mini)
+    with refused(errno.EEXIST):
+        os.mkdir(mail / 'New')
+    assert 'CREATE' in mini.names()
+    assert sorted(os.listdir(mail.path)) == ['INBOX', 'New', 'Other']
+
+
 def test_delete_that_leaves_noselect(mini, mount_mini):
     """rmdir of a folder with children must never reach DELETE."""
     mini.box('Other/Child')

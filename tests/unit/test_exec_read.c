@@ -410,7 +410,9 @@ static const struct scene others[] = {
     {                                                                                              \
         .kind = OP_CREATE, .mailbox = "C"                                                          \
     }
-#define CREATED "C CREATE \"C\"", "S $T OK", "C SUBSCRIBE \"C\"", "S $T OK", "GO"
+#define CREATED                                                                                    \
+    "C LIST \"\" \"C\"", "S $T OK", "C CREATE \"C\"", "S $T OK", "C SUBSCRIBE \"C\"", "S $T OK",   \
+        "GO"
 
 static const struct scene changes[] = {
     {"the first mailbox",

@@ -59,8 +59,8 @@ static const struct scene names[] = {
 static const struct scene commands[] = {
     {"CREATE",
      {{.kind = OP_CREATE, .mailbox = AE}},
-     .steps = {HELLO("LITERAL+"), "C CREATE {2+}", "L " AE, "S $T OK", "C SUBSCRIBE {2+}", "L " AE,
-               "S $T OK", QUIT}},
+     .steps = {HELLO("LITERAL+"), "C LIST \"\" {2+}", "L " AE, "S $T OK", "C CREATE {2+}", "L " AE,
+               "S $T OK", "C SUBSCRIBE {2+}", "L " AE, "S $T OK", QUIT}},
     {"RENAME, one of the two",
      {{.kind = OP_RENAME, .mailbox = AE, .dest = "B", .delim = '/'}},
      .steps = {HELLO("LITERAL+"), "C RENAME {2+}", "L " AE " \"B\"", "S $T OK", "C SUBSCRIBE \"B\"",
