@@ -59,7 +59,10 @@ $(B)/obj/%.o: %.c Makefile
 
 $(B)/unit/%: tests/unit/%.c $(B)/libimapfs.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(B)/libimapfs.a $(ALL_LIBS) -lcmocka
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(UNIT_LINK) -o $@ $< $(B)/libimapfs.a $(ALL_LIBS) -lcmocka
+
+# test_reconnect has a clock of its own.
+$(B)/unit/test_reconnect: private UNIT_LINK = -Wl,--wrap=clock_gettime
 
 # fuzz_session brings a stream of its own, and these calls go there.
 SESSION_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,poll clock_gettime getrandom pthread_create \

@@ -178,6 +178,7 @@ struct conn {
     bool missed;      /* it carried NOTIFY, and is to connect until it does so again */
     int64_t tried_at; /* when it was last told to connect */
     int64_t up_since;
+    bool before_brief;   /* it was up when another one was lost soon after its login */
     int64_t taken_at;    /* when it last took an operation */
     int64_t selected_at; /* when box_name was selected */
     int64_t own_at;      /* when another one last sent a change of it, while it was watched; or 0 */

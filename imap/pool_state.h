@@ -22,7 +22,7 @@ struct pool {
     int first_err;    /* like this, */
     struct buf why;   /* because of this */
     int down_err;     /* why the last attempt to connect failed, or 0 */
-    bool unasked;     /* nobody had asked for it when it began */
+    bool unasked;     /* nobody had asked for it when it began, and no other connection was up */
     char down_why[300];
     enum { TOLD_UP, TOLD_DOWN, TOLD_DENIED } told; /* what the log was told last */
     unsigned spare_failures; /* in a row, to connect while another one was up */
@@ -115,6 +115,9 @@ void watch_leave_locked(struct pool *p, const struct conn *c);
 
 /* Is it connected, or may it try to be now? */
 bool reconnect_usable_locked(const struct pool *p, const struct conn *c);
+
+/* Is it up or about to be, with nothing gone wrong that it would have to wait for? */
+bool reconnect_expected_locked(const struct pool *p, const struct conn *c);
 
 /* Is another one up; or up or about to be? */
 bool reconnect_others_up_locked(const struct pool *p, const struct conn *c);

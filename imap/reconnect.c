@@ -9,8 +9,9 @@
 #include "imap/pool_state.h"
 
 enum {
-    SHORT_LIFE = 2000, /* ms; a connection that lives less is a sign of trouble */
-    DENIED = 60000,    /* ms after a refused login: never hammer */
+    SHORT_LIFE = 2000,           /* ms; a connection that lives less is a sign of trouble */
+    BRIEF = 2 * BACKOFF_LONGEST, /* ms; the next sign of it that comes later begins a new row */
+    DENIED = 60000,              /* ms after a refused login: never hammer */
 };
 
 /* ---- who is there ---- */
@@ -44,9 +45,36 @@ static bool connecting_locked(const struct pool *p)
 
 /* ---- when ---- */
 
+/* After a connection was lost soon after its login, the next login says little: until when is it to
+ * be seen whether that one lives? 0: one does, or there is none to be watched. */
+static int64_t trial_end_locked(const struct pool *p)
+{
+    int64_t now = clock_ms(), end = 0;
+    if (!p->brief || now - p->brief_at >= BRIEF)
+        return 0;
+    for (unsigned i = 0; i < p->nconns; i++) {
+        const struct conn *c = &p->conns[i];
+        if (c->status != CONN_UP || c->before_brief)
+            continue;
+        if (now - c->up_since >= SHORT_LIFE)
+            return 0;
+        if (c->up_since + SHORT_LIFE > end)
+            end = c->up_since + SHORT_LIFE;
+    }
+    return end;
+}
+
 static int64_t next_attempt_locked(const struct pool *p, const struct conn *c)
 {
-    return c->retry_at > p->denied_until ? c->retry_at : p->denied_until;
+    int64_t next = trial_end_locked(p);
+    if (next < c->retry_at)
+        next = c->retry_at;
+    return next > p->denied_until ? next : p->denied_until;
+}
+
+bool reconnect_expected_locked(const struct pool *p, const struct conn *c)
+{
+    return c->status != CONN_DOWN || (!c->backoff && next_attempt_locked(p, c) <= clock_ms());
 }
 
 /* Does someone wait, since before `when`? */
@@ -128,10 +156,12 @@ void reconnect_done_locked(struct pool *p, struct conn *c)
     }
     c->status = CONN_UP;
     c->up_since = clock_ms();
+    c->before_brief = false;
     c->backoff = 0;
     p->down_err = 0;
     p->down_since = 0;
     p->denied_until = 0;
+    p->unasked = false;
     p->trusted = true;
 }
 
@@ -140,11 +170,13 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
     c->status = CONN_DOWN;
     note_down_locked(p, c, why);
     p->down_err = err;
-    p->unasked = !asked_locked(p, c->tried_at);
+    /* With another one up, what it was wanted for is done there, or waits there. */
+    bool others = reconnect_others_up_locked(p, c);
+    p->unasked = !others && !asked_locked(p, c->tried_at);
     p->trusted = false;
     /* With another one up nothing is urgent: the server may allow no more. Nor when nobody waits.
      */
-    bool spare = reconnect_others_up_locked(p, c) || p->unasked;
+    bool spare = others || p->unasked;
     p->pause = backoff_next(p->pause, spare ? BACKOFF_LONGEST : BACKOFF_LAST);
     hold_back_locked(p, p->pause, backoff_jitter(p->pause));
     if (err == -EACCES)
@@ -153,14 +185,16 @@ void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char
 
 /* One early death may be chance. From the second in a row on, whichever connection it is, there is
  * a pause before the next attempt: a login that succeeds says little where all that follows fails.
- */
+ * What is lost together is lost once, and waits together. */
 static void note_brief_locked(struct pool *p, const struct conn *c)
 {
     int64_t now = clock_ms(), pause = 0;
-    if (c->up_since <= p->brief_at)
-        return; /* lost together with the one before */
-    p->brief = now - p->brief_at < 2 * BACKOFF_LONGEST ? p->brief + 1 : 1;
-    p->brief_at = now;
+    if (!c->before_brief) {
+        p->brief = now - p->brief_at < BRIEF ? p->brief + 1 : 1;
+        p->brief_at = now;
+        for (unsigned i = 0; i < p->nconns; i++)
+            p->conns[i].before_brief = p->conns[i].status == CONN_UP;
+    }
     int64_t last = reconnect_others_up_locked(p, c) ? BACKOFF_LONGEST : BACKOFF_LAST;
     for (unsigned n = 1; n < p->brief && pause < last; n++)
         pause = backoff_next(pause, last);

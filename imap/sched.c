@@ -55,7 +55,7 @@ int64_t sched_next_due_locked(const struct pool *p)
     return next;
 }
 
-/* Bodies keep off connection 0 while another can carry them: is up, or has not just failed. A small
+/* Bodies keep off connection 0 while another can carry them: is up, or is expected. A small
  * one that somebody waits for may go there rather than wait until another one is connected. */
 static bool lane_ok_locked(const struct pool *p, const struct conn *c, const struct op *op)
 {
@@ -64,7 +64,7 @@ static bool lane_ok_locked(const struct pool *p, const struct conn *c, const str
     if (!op->background && op->len <= SMALL_BODY)
         return true;
     for (unsigned i = 1; i < p->nconns; i++)
-        if (p->conns[i].status != CONN_DOWN || !p->conns[i].backoff)
+        if (reconnect_expected_locked(p, &p->conns[i]))
             return false;
     return true;
 }
