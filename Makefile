@@ -36,7 +36,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DFUSE_USE_VERSION=312 -DIMAPFS_VERSION='"$(
 GCC_S    := -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
 ALL_LIBS   = -pthread $(SANFLAGS) $(LDFLAGS) $(PKG_LIBS) $(GCC_S)
 
-SRC      := $(sort $(wildcard imap/*.c cache/*.c fs/*.c))
+SRC      := $(sort $(wildcard imap/*/*.c cache/*.c fs/*.c))
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)
 LIBOBJ   := $(filter-out $(B)/obj/fs/main.o,$(OBJ))
 

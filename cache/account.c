@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "imap/clock.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 void account_lock(struct account *a)
 {

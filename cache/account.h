@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "imap/blob.h"
-#include "imap/buf.h"
-#include "imap/pool.h"
+#include "imap/base/blob.h"
+#include "imap/base/buf.h"
+#include "imap/pool/pool.h"
 
 /* Room for the longest label and its NUL. */
 #define ACCOUNT_LABEL_MAX 256

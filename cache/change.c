@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 /* A change under way: numbers, never pointers, because anything may be gone when it ends. */
 struct change {

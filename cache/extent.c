@@ -1,6 +1,6 @@
 #include "cache/extent.h"
 
-#include "imap/limits.h"
+#include "imap/base/limits.h"
 
 /* To LIMIT_MESSAGE and back by halves takes a third of this. */
 enum { MOST_PROBES = 100 };

@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/mem.h"
 
 enum {
     KEPT = 1024 * 1024,  /* bytes of fields kept, the last message's in any case */

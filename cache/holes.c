@@ -8,9 +8,9 @@
 
 #include <inttypes.h>
 
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/log.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/log.h"
 
 enum { ASK_AGAIN = 5 * 60 * 1000 }; /* ms */
 

@@ -10,8 +10,8 @@
 #include "cache/account.h"
 #include "cache/msgtable.h"
 #include "cache/walk.h"
-#include "imap/flags.h"
-#include "imap/op.h"
+#include "imap/conn/op.h"
+#include "imap/wire/flags.h"
 
 /* What a sync still has to do; see sync.c. */
 enum sync_todo {

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-#include "imap/buf.h"
-#include "imap/limits.h"
-#include "imap/mem.h"
+#include "imap/base/buf.h"
+#include "imap/base/limits.h"
+#include "imap/base/mem.h"
 
 struct keyword_set {
     UT_hash_handle hh;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "imap/str.h"
+#include "imap/base/str.h"
 
 enum { KEYWORDS_BITS = 20 }; /* of the number of a set */
 

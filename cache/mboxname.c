@@ -2,7 +2,7 @@
 #include <stdint.h>
 
 #include "cache/mboxname.h"
-#include "imap/utf7.h"
+#include "imap/wire/utf7.h"
 
 /* What stands for a component without characters; a space is otherwise never escaped. */
 #define EMPTY "%20"

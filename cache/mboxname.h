@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "imap/buf.h"
+#include "imap/base/buf.h"
 
 /* The longest file name, in bytes (NAME_MAX). */
 #define MBOXNAME_MAX 255

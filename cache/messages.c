@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "imap/limits.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/limits.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 /* ---- messages ---- */
 

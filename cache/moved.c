@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 enum { MOVED_MAX = 65536 };
 

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "imap/limits.h"
+#include "imap/base/limits.h"
 
 enum { BLOCK_MIN = 8, BLOCK_MAX = 512 }; /* messages that a block has room for */
 

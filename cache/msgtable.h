@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "cache/keywords.h"
-#include "imap/buf.h"
+#include "imap/base/buf.h"
 
-/* Bits of msg.flags beside the FLAG_... of imap/flags.h; between them is the number of the set of
- * its keywords (keywords.h). */
+/* Bits of msg.flags beside the FLAG_... of imap/wire/flags.h; between them is the number of the set
+ * of its keywords (keywords.h). */
 enum { MSG_KEYWORDS_SHIFT = 6 };
 #define MSG_KEYWORDS (((1u << KEYWORDS_BITS) - 1) << MSG_KEYWORDS_SHIFT)
 #define MSG_GONE                                                                                   \

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/mem.h"
 
 enum {
     FIRST_AHEAD = 128 * 1024, /* bytes ahead when a walk is noticed */

@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 /* ---- listings that overtake a load ---- */
 

@@ -7,10 +7,10 @@
 #include <utlist.h>
 
 #include "cache/mboxname.h"
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 /* ---- one folder ---- */
 

@@ -21,7 +21,7 @@
 #define CACHE_WALK_H
 
 #include "cache/order.h"
-#include "imap/uidset.h"
+#include "imap/wire/uidset.h"
 
 enum { WALK_READINGS = 8, WALK_HEADS = 8, WALK_RECENT = 16, WALK_LARGE = 4 };
 

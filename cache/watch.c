@@ -14,10 +14,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "imap/clock.h"
-#include "imap/limits.h"
-#include "imap/mem.h"
-#include "imap/utf7.h"
+#include "imap/base/clock.h"
+#include "imap/base/limits.h"
+#include "imap/base/mem.h"
+#include "imap/wire/utf7.h"
 
 enum {
     SPACING = 1000, /* ms between two looks at the same thing */

@@ -6,7 +6,7 @@
 
 #include "fs/lookup.h"
 #include "fs/request.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 /* Offsets in a directory: the entry it belongs to. A folder's is its number and a message's its
  * place (account_list()), in ascending order, so that what comes and goes meanwhile moves nothing.

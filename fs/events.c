@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "imap/mem.h"
-#include "imap/utf8.h"
+#include "imap/base/mem.h"
+#include "imap/base/utf8.h"
 
 enum { MOST = 1024 * 1024 }; /* bytes */
 

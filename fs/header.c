@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 /* GMime remembers every charset name that it meets, known or not, for as long as the process lives.
  * Strangers choose these names, so only so many are let through, the usual ones in any case. */

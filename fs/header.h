@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "imap/buf.h"
+#include "imap/base/buf.h"
 
 /* Appends the first field called `name` (any case) of the header block, unfolded and with encoded
  * words decoded, as UTF-8 without line breaks. Nothing when there is none. Thread-safe, as all of

@@ -6,7 +6,7 @@
 #include "fs/name.h"
 #include "fs/status.h"
 #include "fs/wish.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 /* Is `name` what the message is called, or its UID alone? */
 static bool is_name_of(const struct fs *fs, const char *name, struct found *out)

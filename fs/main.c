@@ -25,9 +25,9 @@
 #include "fs/status.h"
 #include "fs/store.h"
 #include "fs/wish.h"
-#include "imap/log.h"
-#include "imap/mem.h"
-#include "imap/stream.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
+#include "imap/conn/stream.h"
 
 /* Milliseconds. No server needs as long for one message unless it is in trouble. */
 enum { SETTLE = 2000 };

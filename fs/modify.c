@@ -9,7 +9,7 @@
 #include "fs/notify.h"
 #include "fs/request.h"
 #include "fs/wish.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 /* Every call here first finds what its names stand for, then asks for the change, then answers with
  * its result. A step may run several times in the first two phases. */

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "fs/header.h"
-#include "imap/utf8.h"
+#include "imap/base/utf8.h"
 
 /* As much of a field as is looked at: several times what fits into a name, however it is encoded.
  */

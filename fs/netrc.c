@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 /* The next word, quoted or not, cut out in place; NULL at the end. */
 static char *next_word(char **p)

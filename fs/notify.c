@@ -11,9 +11,9 @@
 #include <time.h>
 #include <utlist.h>
 
-#include "imap/buf.h"
-#include "imap/clock.h"
-#include "imap/mem.h"
+#include "imap/base/buf.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
 
 struct item {
     struct item *prev, *next;

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "imap/limits.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/limits.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 const char options_usage[] =
     "usage: imapfs [OPTIONS] SOURCE MOUNTPOINT\n"

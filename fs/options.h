@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "imap/buf.h"
-#include "imap/url.h"
+#include "imap/base/buf.h"
+#include "imap/wire/url.h"
 
 struct options {
     char *source;     /* as given */

@@ -6,8 +6,8 @@
 #include <utlist.h>
 
 #include "fs/notify.h"
-#include "imap/clock.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
 
 enum {
     MOMENT = 50,  /* ms that a READ may take to here, and an answer until the kernel takes note */

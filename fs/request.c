@@ -9,8 +9,8 @@
 #include <utlist.h>
 
 #include "fs/caller.h"
-#include "imap/clock.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
 
 enum {
     LOOK_AGAIN = 50,     /* ms between two looks at the callers who got a signal */

@@ -14,7 +14,7 @@
 #include <uthash.h>
 
 #include "fs/fs.h"
-#include "imap/buf.h"
+#include "imap/base/buf.h"
 
 struct request {
     struct waiter w;             /* first, so that a waiter is its request */

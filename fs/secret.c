@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "fs/netrc.h"
-#include "imap/child.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/child.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 enum { SECRET_MAX = 64 * 1024 };
 

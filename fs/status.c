@@ -8,9 +8,9 @@
 #include "fs/notify.h"
 #include "fs/request.h"
 #include "fs/store.h"
-#include "imap/clock.h"
-#include "imap/log.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 static void compose(struct fs *fs, struct buf *out)
 {

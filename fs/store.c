@@ -6,7 +6,7 @@
 #include <utlist.h>
 
 #include "fs/fs.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 struct item {
     struct item *prev, *next;

@@ -7,7 +7,7 @@
 #include <fuse_lowlevel.h>
 #include <stdint.h>
 
-#include "imap/blob.h"
+#include "imap/base/blob.h"
 
 struct store;
 struct buf;

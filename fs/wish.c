@@ -7,8 +7,8 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "imap/clock.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
 
 enum {
     SOON = 10000, /* ms: between the attempts is only what they look up */

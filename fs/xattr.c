@@ -7,8 +7,8 @@
 
 #include "fs/header.h"
 #include "fs/request.h"
-#include "imap/flags.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
+#include "imap/wire/flags.h"
 
 #define PREFIX "user.imap."
 

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "imap/date.h"
+#include "imap/wire/date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "imap/deflate.h"
+#include "imap/conn/deflate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

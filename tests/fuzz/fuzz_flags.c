@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "imap/flags.h"
-#include "imap/limits.h"
+#include "imap/base/limits.h"
+#include "imap/wire/flags.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "cache/mboxname.h"
-#include "imap/utf7.h"
+#include "imap/wire/utf7.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fs/name.h"
-#include "imap/utf8.h"
+#include "imap/base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fs/netrc.h"
-#include "imap/mem.h"
+#include "imap/base/mem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

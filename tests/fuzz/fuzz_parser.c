@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "imap/buf.h"
-#include "imap/fetch.h"
-#include "imap/frame.h"
-#include "imap/limits.h"
-#include "imap/response.h"
+#include "imap/base/buf.h"
+#include "imap/base/limits.h"
+#include "imap/wire/fetch.h"
+#include "imap/wire/frame.h"
+#include "imap/wire/response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

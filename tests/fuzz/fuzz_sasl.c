@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "imap/clock.h"
-#include "imap/mem.h"
-#include "imap/sasl.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
+#include "imap/conn/sasl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -23,10 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "imap/log.h"
-#include "imap/mem.h"
-#include "imap/pool_state.h"
-#include "imap/stream.h"
+#include "imap/base/log.h"
+#include "imap/base/mem.h"
+#include "imap/conn/owner.h"
+#include "imap/conn/stream.h"
+#include "imap/pool/pool_state.h"
+#include "imap/wire/fetch.h"
 
 enum {
     SAY_QUIET = 0, /* nothing, for as long as the client waits */

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "imap/uidset.h"
+#include "imap/wire/uidset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "imap/url.h"
-#include "imap/utf8.h"
+#include "imap/base/utf8.h"
+#include "imap/wire/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

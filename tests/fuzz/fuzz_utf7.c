@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "imap/utf7.h"
+#include "imap/wire/utf7.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,12 +7,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "imap/buf.h"
-#include "imap/fetch.h"
-#include "imap/flags.h"
-#include "imap/frame.h"
-#include "imap/limits.h"
-#include "imap/response.h"
+#include "imap/base/buf.h"
+#include "imap/base/limits.h"
+#include "imap/wire/fetch.h"
+#include "imap/wire/flags.h"
+#include "imap/wire/frame.h"
+#include "imap/wire/response.h"
 
 /* ---- what was understood, as text ---- */
 

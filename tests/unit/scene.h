@@ -3,9 +3,9 @@
 #ifndef TESTS_UNIT_SCENE_H
 #define TESTS_UNIT_SCENE_H
 
-#include "imap/flags.h"
-#include "imap/mem.h"
-#include "imap/pool.h"
+#include "imap/base/mem.h"
+#include "imap/pool/pool.h"
+#include "imap/wire/flags.h"
 #include "tests/unit/script.h"
 
 enum { MAX_OPS = 4 };

@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "imap/buf.h"
-#include "imap/clock.h"
-#include "imap/deflate.h"
+#include "imap/base/buf.h"
+#include "imap/base/clock.h"
+#include "imap/conn/deflate.h"
 
 /* The steps; the last one is followed by NULL. The first connection is accepted by itself.
  *   "S text"   sends a line; $T in it is the tag of the last command

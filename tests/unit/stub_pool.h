@@ -1,6 +1,7 @@
 /* An account over a pool that is none: what cache/ asks of the server waits in a queue until the
  * test answers it, in any order, and the test says what a server says unasked. It defines every
- * pool_...() that cache/ calls, so that imap/pool.c stays out of the link. Include cmocka.h first.
+ * pool_...() that cache/ calls, so that imap/pool/pool.c stays out of the link. Include cmocka.h
+ * first.
  */
 #ifndef TESTS_UNIT_STUB_POOL_H
 #define TESTS_UNIT_STUB_POOL_H
@@ -12,9 +13,9 @@
 #include <string.h>
 
 #include "cache/account.h"
-#include "imap/clock.h"
-#include "imap/fetch.h"
-#include "imap/mem.h"
+#include "imap/base/clock.h"
+#include "imap/base/mem.h"
+#include "imap/wire/fetch.h"
 
 enum { STUB_PATIENCE = 30000 }; /* ms that any wait may take, also on a slow machine */
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/blob.h"
+#include "imap/base/blob.h"
 
 static unsigned refs(struct blob *b)
 {

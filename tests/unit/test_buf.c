@@ -8,8 +8,8 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-#include "imap/arena.h"
-#include "imap/buf.h"
+#include "imap/base/arena.h"
+#include "imap/base/buf.h"
 
 static void test_empty(void **state)
 {

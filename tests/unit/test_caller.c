@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "fs/caller.h"
-#include "imap/buf.h"
+#include "imap/base/buf.h"
 
 enum { NOTHING, CATCHES, IGNORES, BLOCKS };
 

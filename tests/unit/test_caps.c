@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/caps.h"
+#include "imap/wire/caps.h"
 
 /* Reads a list as it stands behind CAPABILITY. */
 static void read_text(struct caps *c, const char *list)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "imap/date.h"
+#include "imap/wire/date.h"
 
 static const struct {
     const char *text;

@@ -9,7 +9,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "imap/deflate.h"
+#include "imap/conn/deflate.h"
 
 /* "* OK hello\r\n" as another implementation (Python's zlib) compresses it, flushed. */
 static const unsigned char foreign[] = {0xd2, 0x52, 0xf0, 0xf7, 0x56, 0xc8, 0x48, 0xcd, 0xc9,

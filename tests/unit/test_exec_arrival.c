@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/msgid.h"
+#include "imap/wire/msgid.h"
 #include "tests/unit/scene.h"
 
 #define FACTS "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "cache/extent.h"
-#include "imap/limits.h"
+#include "imap/base/limits.h"
 
 /* What a server that has `size` bytes sends for a window, of which it never sends more than `cap`.
  */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "imap/flags.h"
+#include "imap/wire/flags.h"
 
 static struct str str(const char *s)
 {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "cache/keywords.h"
-#include "imap/limits.h"
+#include "imap/base/limits.h"
 
 /* The number of the set with these names, at most ten with a space between two. */
 static uint32_t number(struct keywords *k, const char *text)

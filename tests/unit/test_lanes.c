@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/limits.h"
+#include "imap/base/limits.h"
 #include "tests/unit/scene.h"
 
 enum { READS = LIMIT_PIPELINE + 3 };

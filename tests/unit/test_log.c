@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "imap/log.h"
+#include "imap/base/log.h"
 
 static const struct {
     const char *in;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "cache/mboxname.h"
-#include "imap/utf7.h"
+#include "imap/wire/utf7.h"
 
 enum {
     U7 = 1,     /* the wire has modified UTF-7 */

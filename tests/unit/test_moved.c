@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/flags.h"
+#include "imap/wire/flags.h"
 #include "tests/unit/stub_pool.h"
 
 static struct msg_info find(struct stub *s, const char *folder, uint32_t uid)

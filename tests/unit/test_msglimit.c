@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/limits.h"
-#include "imap/msglimit.h"
+#include "imap/base/limits.h"
+#include "imap/exec/msglimit.h"
 #include "tests/unit/scene.h"
 
 #define ITEMS      " (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])"

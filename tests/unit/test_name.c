@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include "fs/name.h"
-#include "imap/buf.h"
-#include "imap/utf8.h"
+#include "imap/base/buf.h"
+#include "imap/base/utf8.h"
 
 struct row {
     const char *in, *want;

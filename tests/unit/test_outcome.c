@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
-#include "imap/buf.h"
-#include "imap/outcome.h"
+#include "imap/base/buf.h"
+#include "imap/wire/outcome.h"
 
 static const struct {
     const char *line;

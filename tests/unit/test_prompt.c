@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "cache/internal.h"
-#include "imap/prompt.h"
+#include "imap/pool/prompt.h"
 #include "tests/unit/stub_pool.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND };

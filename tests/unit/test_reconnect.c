@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "imap/mem.h"
-#include "imap/pool_state.h"
+#include "imap/base/mem.h"
+#include "imap/pool/pool_state.h"
 
 enum { CONNS = 4 };
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "imap/clock.h"
-#include "imap/pool_state.h"
+#include "imap/base/clock.h"
+#include "imap/pool/pool_state.h"
 
 struct scene {
     struct pool pool;

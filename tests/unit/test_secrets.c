@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "imap/secrets.h"
+#include "imap/conn/secrets.h"
 
 static const struct {
     const char *password; /* of the user "alice" */

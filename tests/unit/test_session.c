@@ -5,8 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/pool.h"
-#include "imap/stream.h"
+#include "imap/conn/owner.h"
+#include "imap/conn/stream.h"
+#include "imap/pool/pool.h"
+#include "imap/wire/fetch.h"
 #include "tests/unit/script.h"
 
 struct login {

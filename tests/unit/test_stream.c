@@ -16,9 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "imap/clock.h"
-#include "imap/deflate.h"
-#include "imap/stream.h"
+#include "imap/base/clock.h"
+#include "imap/conn/deflate.h"
+#include "imap/conn/stream.h"
 
 enum { PATIENCE = 30000 };
 

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "imap/conn.h"
-#include "imap/log.h"
+#include "imap/base/log.h"
+#include "imap/conn/conn.h"
+#include "imap/conn/trace.h"
 
 static const struct {
     const char *line, *shown;

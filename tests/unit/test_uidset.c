@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "imap/uidset.h"
+#include "imap/wire/uidset.h"
 
 static const struct {
     const char *text, *want; /* want NULL: malformed */

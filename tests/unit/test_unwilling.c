@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/backoff.h"
-#include "imap/limits.h"
-#include "imap/throttle.h"
+#include "imap/base/backoff.h"
+#include "imap/base/limits.h"
+#include "imap/pool/throttle.h"
 #include "tests/unit/scene.h"
 
 #define FLAG_IT "C UID STORE 5 +FLAGS (\\Seen)"

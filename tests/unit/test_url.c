@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "imap/url.h"
+#include "imap/wire/url.h"
 
 static const struct {
     const char *text;

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "imap/utf7.h"
+#include "imap/wire/utf7.h"
 
 struct row {
     const char *wire, *text; /* text NULL: the wire form is malformed */

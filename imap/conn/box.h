@@ -1,0 +1,61 @@
+/* The mailbox that a connection has selected. Internal to imap/. */
+#ifndef IMAP_CONN_BOX_H
+#define IMAP_CONN_BOX_H
+
+#include "imap/conn/op.h"
+
+struct conn;
+
+/* The selected mailbox. */
+struct box {
+    char *name;         /* wire name; NULL: none */
+    bool write;         /* SELECT, not EXAMINE */
+    bool ready;         /* the SELECT was answered */
+    bool just_selected; /* that was for the operation being started */
+    bool fresh;         /* no OP_CHECK has told of that SELECT yet */
+    bool read_only;     /* the server said READ-ONLY */
+    uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
+    bool closing;       /* what comes may still be about the mailbox before this one */
+    bool doubt;         /* the server has trouble with it: selected anew before more is believed */
+    uint64_t changes;   /* counts what the server said of messages that came or went */
+    bool news;      /* it told of what others did since it was selected, or STATUS was last asked */
+    uint32_t heard; /* this session has heard of all UIDs below it; and below state.uidnext */
+    struct mailbox_state state;
+};
+
+/* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
+void conn_select(struct conn *c, struct op *op, bool write);
+
+/* SELECT or EXAMINE for `op` was answered: starts it, or ends it with what is wrong. */
+void box_selected(struct conn *c, struct op *op, const struct response *r);
+
+/* Is the operation's mailbox selected, in the way that it needs, and not in doubt? */
+bool box_fits(const struct conn *c, const struct op *op, bool write);
+
+/* What is selected may not be what has that name by now, or may be old: it is selected anew before
+ * more is believed. The cache hears that it should look. */
+void box_doubt(struct conn *c);
+
+/* Others have left nothing in the mailbox. */
+void box_emptied(struct conn *c);
+
+/* May it be another mailbox that STATUS has told of as `said` (what it left out is 0, and `exists`
+ * UINT32_MAX)? `before`: the number of messages here when it was asked. */
+bool box_contradicted(struct conn *c, const struct mailbox_state *said, uint32_t before);
+
+/* Were the operation's UIDs learnt in another life of the selected mailbox? */
+bool box_other_validity(const struct conn *c, const struct op *op);
+
+/* The session has heard of this UID and of those below it. */
+void box_heard(struct conn *c, uint32_t uid);
+
+/* Leaves the selected mailbox without expunging anything, if it is `mailbox` or below it. */
+void conn_deselect(struct conn *c, const char *mailbox, char delim);
+
+/* Leaves whatever mailbox is selected on the server, without expunging anything. */
+void conn_leave_box(struct conn *c);
+
+/* Notes that no mailbox is selected any more, because of a command that is about to be sent. */
+void conn_forget_box(struct conn *c);
+
+#endif

@@ -1,0 +1,45 @@
+/* Hearing of changes in the selected mailbox: IDLE (RFC 2177). Internal to imap/. */
+#ifndef IMAP_CONN_IDLE_H
+#define IMAP_CONN_IDLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+
+/* What becomes of IDLE (idle.c). */
+enum idle_state {
+    IDLE_OFF,
+    IDLE_ASKED,  /* sent, and the server has not agreed yet: nothing else can be begun */
+    IDLE_ON,     /* the server tells what changes */
+    IDLE_ENDING, /* DONE was sent, and with it what else there is to do; not answered yet */
+};
+
+/* In front of a command: ends an IDLE that the server has accepted. What is sent next leaves in one
+ * write with it. */
+void idle_done(struct conn *c);
+
+/* "+" came. Was it the server's consent to IDLE? */
+bool idle_accepted(struct conn *c);
+
+/* IDLE was answered. */
+void idle_answered(struct conn *c, bool ok);
+
+/* The connection is gone. */
+void idle_lost(struct conn *c);
+
+/* The deadline that idle_deadline() tells (clock_ms()) was reached while nothing was awaited:
+ * begins IDLE where that is wanted, or keeps the session alive. */
+void idle_quiet(struct conn *c);
+
+/* The server says of the mailbox what was not known. */
+void idle_news(struct conn *c);
+
+/* Around a look: it begins, now that IDLE may still be on; it has told all, and shows whether IDLE
+ * had. idle_known() also behind a SELECT. */
+void idle_judge(struct conn *c);
+void idle_known(struct conn *c);
+
+int64_t idle_deadline(const struct conn *c);
+
+#endif

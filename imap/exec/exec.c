@@ -1,0 +1,36 @@
+#include "imap/exec/exec.h"
+
+#include <errno.h>
+
+#include "imap/base/clock.h"
+#include "imap/conn/handler.h"
+#include "imap/conn/owner.h"
+
+const struct op_class *op_class(const struct op *op)
+{
+    static const struct op_class *const classes[OP_KINDS] = {
+        [OP_LIST] = &exec_list,     [OP_CHECK] = &exec_check,   [OP_META] = &exec_meta,
+        [OP_FLAGS] = &exec_flags,   [OP_SEARCH] = &exec_search, [OP_BODY] = &exec_body,
+        [OP_BODIES] = &exec_bodies, [OP_HEADER] = &exec_header, [OP_MOVE] = &exec_move,
+        [OP_COPY] = &exec_copy,     [OP_DELETE] = &exec_delete, [OP_STORE] = &exec_store,
+        [OP_CREATE] = &exec_create, [OP_REMOVE] = &exec_remove, [OP_RENAME] = &exec_rename,
+        [OP_QUOTA] = &exec_quota,   [OP_APPEND] = &exec_append,
+    };
+    return classes[op->kind];
+}
+
+bool op_only_asks(const struct op *op)
+{
+    return op_class(op)->retry == RETRY_REPEAT && !op_class(op)->write;
+}
+
+bool exec_too_early(const struct conn *c, const struct op *op)
+{
+    return op->lost_at && clock_ms() < op->lost_at + pool_config(c->pool)->settle;
+}
+
+void exec_later(struct conn *c, struct op *op)
+{
+    op->due = op->lost_at + pool_config(c->pool)->settle;
+    conn_finish(c, op, -EINPROGRESS);
+}

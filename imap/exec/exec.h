@@ -1,0 +1,32 @@
+/* What each kind of operation sends, and what its answers mean. Internal to imap/. */
+#ifndef IMAP_EXEC_EXEC_H
+#define IMAP_EXEC_EXEC_H
+
+#include "imap/conn/conn.h"
+
+extern const struct op_class exec_list, exec_check, exec_meta, exec_flags, exec_search, exec_body,
+    exec_bodies, exec_header, exec_quota;
+extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
+extern const struct op_class exec_create, exec_remove, exec_rename;
+extern const struct op_class exec_append;
+
+/* True the first time. A connection may not have heard yet of a message that just arrived; servers
+ * then say OK and do nothing, and with that very answer they learn of it. */
+bool exec_once_more(struct op *op);
+
+/* The connection that a change was sent on was lost so short a time ago that its session on the
+ * server may still be at work on it: that it cannot be seen yet means little. Sent again now, it
+ * might be done twice; Dovecot 2.3 makes two of a message that two sessions MOVE at once. */
+bool exec_too_early(const struct conn *c, const struct op *op);
+
+/* When that time is over, its start() settles it once more. */
+void exec_later(struct conn *c, struct op *op);
+
+/* Before a SEARCH is sent: forgets what an earlier one found. */
+void exec_search_begin(struct op *op);
+
+/* After a SEARCH was answered OK: 0, or -EIO when the server said nothing of what it found, which
+ * is not the same as having found nothing, or looked at a part of the messages only. */
+int exec_search_error(const struct op *op, const struct response *r);
+
+#endif

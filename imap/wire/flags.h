@@ -1,0 +1,35 @@
+/* The system flags of a message as bits (RFC 3501 section 2.3.2). */
+#ifndef IMAP_WIRE_FLAGS_H
+#define IMAP_WIRE_FLAGS_H
+
+#include <stdint.h>
+
+#include "imap/base/buf.h"
+#include "imap/base/str.h"
+
+enum {
+    FLAG_SEEN = 1u << 0,
+    FLAG_ANSWERED = 1u << 1,
+    FLAG_FLAGGED = 1u << 2,
+    FLAG_DELETED = 1u << 3,
+    FLAG_DRAFT = 1u << 4,
+    FLAG_RECENT = 1u << 5,
+    FLAG_SYSTEM = (1u << 6) - 1,
+};
+
+/* The bit of a system flag in any case, or 0 for a keyword. */
+uint32_t flag_from_name(struct str name);
+
+/* Appends the names of the system flags in `bits`, a space between two, and one in front when
+ * `out` is not empty. */
+void flags_text(uint32_t bits, struct buf *out);
+
+/* Can this be sent as a flag: a backslash and an atom, or an atom (RFC 3501 section 9, "flag")? */
+bool flag_valid(struct str name);
+
+/* Appends what STORE takes for a change of flags as a user writes it: "+\Flagged", "-\Seen $Junk",
+ * or the whole list. 0; -EINVAL for what is no flag, or none that a client may set, or is longer
+ * than LIMIT_KEYWORD; -E2BIG for more than a command may have. */
+int flags_to_store(const char *value, size_t len, struct buf *out);
+
+#endif
