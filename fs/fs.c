@@ -107,6 +107,8 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *
         }
         break;
     case NODE_STATUS:
+        status_refresh_old(fs);
+        /* fall through */
     case NODE_EVENTS:
         *timeout = 0;
         attr_control(fs, ino, st);

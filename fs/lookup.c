@@ -135,7 +135,7 @@ static void lookup_step(struct request *r)
         return;
     }
     if (found.kind == NODE_STATUS)
-        status_refresh(r->fs);
+        status_refresh(r->fs, r);
     struct fuse_entry_param e;
     lookup_entry(r->fs, r->tid, &found, &e);
     if (found.kind == NODE_MESSAGE &&

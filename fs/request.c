@@ -61,16 +61,18 @@ void requests_free(struct requests *rs)
     free(rs);
 }
 
-void requests_status(struct requests *rs, struct buf *out)
+void requests_status(struct requests *rs, const struct request *reader, struct buf *out)
 {
     struct interrupt *i;
     size_t n;
     pthread_mutex_lock(&rs->lock);
+    unsigned calls = HASH_COUNT(rs->by_req) - (reader && reader->req);
     DL_COUNT(rs->interrupts, i, n);
+    n -= reader && reader->interrupt;
     buf_addf(out,
              "calls waiting: %u\ncalls waiting in spite of a signal: %zu\n"
              "looks at callers with a signal: %llu\ncalls ended by a signal: %llu\n",
-             HASH_COUNT(rs->by_req), n, rs->looks, rs->left);
+             calls, n, rs->looks, rs->left);
     pthread_mutex_unlock(&rs->lock);
 }
 

@@ -61,8 +61,9 @@ void requests_close(struct requests *r);
 /* Ends the thread: from now on a signal ends no call. Also where it was never started. */
 void requests_stop(struct requests *r);
 
-/* Appends lines for the status. */
-void requests_status(struct requests *r, struct buf *out);
+/* Appends lines for the status. `reader` asks for that and is not counted; NULL: nobody who could
+ * be. */
+void requests_status(struct requests *r, const struct request *reader, struct buf *out);
 
 /* Makes a request of the call `req`; once its arguments are filled in, request_run() takes the
  * first step, after which the request may have ended. */

@@ -12,11 +12,11 @@
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
 
-static void compose(struct fs *fs, struct buf *out)
+static void compose(struct fs *fs, const struct request *reader, struct buf *out)
 {
     buf_addf(out, "imapfs: %s\nsource: %s\nmounted for: %lld s\n", IMAPFS_VERSION, fs->opt->source,
              (long long)(time(NULL) - fs->mounted_at));
-    requests_status(fs->requests, out);
+    requests_status(fs->requests, reader, out);
     account_status(fs->account, out);
     notifier_status(fs->notifier, out);
     store_status(fs->store, out);
@@ -27,10 +27,10 @@ static void compose(struct fs *fs, struct buf *out)
 }
 
 /* Lines, with everything in them that a server said made harmless for a terminal. */
-static void compose_clean(struct fs *fs, struct buf *out)
+static void compose_clean(struct fs *fs, const struct request *reader, struct buf *out)
 {
     struct buf raw = {0};
-    compose(fs, &raw);
+    compose(fs, reader, &raw);
     for (const char *p = buf_str(&raw), *nl; (nl = strchr(p, '\n')); p = nl + 1) {
         log_escape(out, p, (size_t)(nl - p), (size_t)(nl - p));
         buf_addc(out, '\n');
@@ -45,7 +45,7 @@ struct status {
     int64_t made_at; /* clock_ms(); 0: never */
 };
 
-enum { STALE = 1000 }; /* ms */
+enum { OLD = 1000 }; /* ms */
 
 struct status *status_new(void)
 {
@@ -63,10 +63,10 @@ void status_free(struct status *s)
     free(s);
 }
 
-void status_refresh(struct fs *fs)
+void status_refresh(struct fs *fs, const struct request *reader)
 {
     struct buf text = {0};
-    compose_clean(fs, &text);
+    compose_clean(fs, reader, &text);
     struct status *s = fs->status;
     pthread_mutex_lock(&s->lock);
     buf_free(&s->text);
@@ -77,14 +77,19 @@ void status_refresh(struct fs *fs)
     pthread_mutex_unlock(&s->lock);
 }
 
-void status_stat(struct fs *fs, struct stat *st)
+void status_refresh_old(struct fs *fs)
 {
     struct status *s = fs->status;
     pthread_mutex_lock(&s->lock);
-    bool stale = !s->made_at || clock_ms() - s->made_at > STALE;
+    bool old = !s->made_at || clock_ms() - s->made_at > OLD;
     pthread_mutex_unlock(&s->lock);
-    if (stale)
-        status_refresh(fs);
+    if (old)
+        status_refresh(fs, NULL);
+}
+
+void status_stat(struct fs *fs, struct stat *st)
+{
+    struct status *s = fs->status;
     pthread_mutex_lock(&s->lock);
     st->st_size = (off_t)s->text.len;
     st->st_mtim = st->st_ctim = st->st_atim = s->made;

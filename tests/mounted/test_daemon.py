@@ -222,6 +222,23 @@ def test_status(account, mount, sh):
             change()
 
 
+def test_status_does_not_count_its_reader(mount_mini):
+    stalling = Stalling()
+    mail = mount_mini(stalling, 'names=uid')
+    assert len(mail.names()) == 2
+
+    def waiting():
+        return re.findall(r'^calls waiting: (.*)$', (mail / '.imapfs/status').read_text(), re.M)
+
+    assert waiting() == ['0']
+    reader = threading.Thread(target=(mail / 'INBOX/2.eml').read_bytes)
+    reader.start()
+    assert wait_until(lambda: waiting() == ['1'], 30 * SLOW)
+    stalling.release.set()
+    reader.join()
+    assert waiting() == ['0']
+
+
 def test_status_tells_the_last_error(mount_mini):
     mini = MiniServer()
     mini.box('INBOX').add(message(1).data)

@@ -111,8 +111,8 @@ def looks(mail):
 
 
 def waits(mini, mail):
-    """A call waits for the server's answer, beside the one that looks up the status."""
-    return mini.asked.wait(SOON) and wait_until(lambda: count(mail, 'calls waiting') > 1, SOON)
+    """A call waits for the server's answer."""
+    return mini.asked.wait(SOON) and wait_until(lambda: count(mail, 'calls waiting') > 0, SOON)
 
 
 def looked_at(mail, sig, caller):
