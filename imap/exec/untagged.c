@@ -152,7 +152,7 @@ static int on_namespace(struct conn *c, const struct response *r)
     const struct arg *first = r->args && r->args->type == ARG_LIST ? r->args->child : NULL;
     if (first && first->type == ARG_LIST && first->child && first->child->type == ARG_STRING)
         snprintf(c->personal, sizeof c->personal, STR_FMT, STR_ARG(first->child->s));
-    const struct arg *others = first ? first->next : NULL, *shared = others ? others->next : NULL;
+    const struct arg *others = first ? r->args->next : NULL, *shared = others ? others->next : NULL;
     c->only_personal = shared && others->type == ARG_NIL && shared->type == ARG_NIL;
     return 0;
 }

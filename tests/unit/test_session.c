@@ -420,6 +420,55 @@ static void test_compress(void **state)
     RUN(compress);
 }
 
+/* NOTIFY is asked for the personal namespaces, so it tells of all folders if there are no others.
+ */
+static bool tells_all(const char *namespaces)
+{
+    const char *const steps[] = {HELLO("NAMESPACE NOTIFY"), "C NAMESPACE", namespaces, "S $T OK",
+                                 "P A3 NOTIFY SET",         "S A3 OK",     QUIT};
+    struct script server;
+    struct buf why = {0};
+    assert_true(script_start(&server, steps));
+    struct pool_config config = {.host = "127.0.0.1",
+                                 .port = server.port,
+                                 .tls_mode = TLS_NONE,
+                                 .user = "user",
+                                 .password = "pass",
+                                 .timeout = SCRIPT_PATIENCE,
+                                 .connections = 1};
+    struct pool *pool = pool_open(&config, &events, NULL, &why);
+    assert_non_null(pool);
+    int64_t limit = clock_ms() + SCRIPT_PATIENCE;
+    bool notified = false;
+    while (!notified && clock_ms() < limit) {
+        struct buf status = {0};
+        pool_status(pool, &status);
+        notified = strstr(buf_str(&status), "(NOTIFY)");
+        buf_free(&status);
+        usleep(1000);
+    }
+    assert_true(notified);
+    bool all = pool_tells_all(pool);
+    pool_stop(pool);
+    pool_free(pool);
+    script_end(&server);
+    assert_string_equal(server.error, "");
+    buf_free(&why);
+    return all;
+}
+
+static void test_tells_all(void **state)
+{
+    (void)state;
+    assert_true(tells_all("S * NAMESPACE ((\"\" \"/\")) NIL NIL"));
+    assert_true(tells_all("S * NAMESPACE ((\"\" \"/\")(\"#mh/\" \"/\")) NIL NIL"));
+    assert_false(tells_all("S * NAMESPACE ((\"\" \"/\")) ((\"~\" \"/\")) NIL"));
+    assert_false(tells_all("S * NAMESPACE ((\"\" \"/\")) NIL ((\"Shared/\" \"/\"))"));
+    assert_false(tells_all("S * NAMESPACE ((\"\" \"/\") NIL NIL)"));
+    assert_false(tells_all("S * NAMESPACE NIL NIL NIL"));
+    assert_false(tells_all("S * OK no namespaces"));
+}
+
 /* Nobody listens. */
 static void test_refused(void **state)
 {
@@ -448,10 +497,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_login),    cmocka_unit_test(test_sasl),
-        cmocka_unit_test(test_greeting), cmocka_unit_test(test_starttls),
-        cmocka_unit_test(test_after),    cmocka_unit_test(test_compress),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_login),     cmocka_unit_test(test_sasl),
+        cmocka_unit_test(test_greeting),  cmocka_unit_test(test_starttls),
+        cmocka_unit_test(test_after),     cmocka_unit_test(test_compress),
+        cmocka_unit_test(test_tells_all), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("session", tests, set_up, tear_down);
 }
