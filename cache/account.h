@@ -170,14 +170,14 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
                  struct msg_info *out, struct waiter *w);
 
 /* After an answer for which what is known was good enough: if that is older than `since`, the
- * folder is looked at soon, so that who asks again hears what is true. False when it is not loaded,
- * so that nobody looks after it. */
-bool account_look(struct account *a, uint32_t folder, int64_t since);
+ * folder is looked at soon, so that who asks again hears what is true. Not when it is not loaded.
+ */
+void account_look(struct account *a, uint32_t folder, int64_t since);
 
 /* May the layer above believe, from now on for ACCOUNT_PROMISE seconds, that account_hooks.msg_gone
- * tells of every message that goes from the folder, whoever deletes it? Only of folders that the
- * server tells of, and of a few others that are looked at every `poll` seconds as long as that
- * holds. */
+ * tells of every message that goes from the folder, whoever deletes it? Only of folders that are
+ * loaded, and of these of such that the server tells of, and of a few others that are looked at
+ * every `poll` seconds as long as that holds. */
 bool account_promise(struct account *a, uint32_t folder);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */

@@ -358,6 +358,9 @@ void watch_stop(struct account *a);
 /* Someone asks what is in the folder. */
 void watch_used(struct folder *f);
 
+/* It was told of all messages of the folder that they are gone: nothing else was promised. */
+void watch_unpromise(struct account *a, struct folder *f);
+
 /* Has a folder that is dirty looked at soon. */
 void watch_folder(struct account *a, struct folder *f);
 

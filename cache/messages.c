@@ -161,6 +161,7 @@ void folder_forget(struct account *a, struct folder *f)
     for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;)
         if (!(m->flags & MSG_GONE))
             msg_drop(a, f, m);
+    watch_unpromise(a, f);
     msgtable_clear(&f->msgs);
     keywords_clear(&f->keywords);
     uidset_free(&f->own_deleted);

@@ -665,17 +665,15 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     return result;
 }
 
-bool account_look(struct account *a, uint32_t folder, int64_t since)
+void account_look(struct account *a, uint32_t folder, int64_t since)
 {
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
-    bool loaded = f && f->loaded;
-    if (loaded && !f->syncing && !is_fresh(a, f, since)) {
+    if (f && f->loaded && !f->syncing && !is_fresh(a, f, since)) {
         f->dirty |= CHANGE_POLL;
         watch_folder(a, f);
     }
     account_unlock(a);
-    return loaded;
 }
 
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters)

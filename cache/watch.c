@@ -99,18 +99,26 @@ static bool has_place(struct account *a, const struct folder *f, int64_t now)
     return n < PROMISED;
 }
 
+/* Nothing is promised of a folder that is not loaded: should the load break off, nobody would look
+ * what has become of the messages that it has named. */
 bool account_promise(struct account *a, uint32_t folder)
 {
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     int64_t now = awake_ms();
     bool just_now = f && f->promised - now > ACCOUNT_PROMISE * 1000 - 1000;
-    bool may = just_now || (f && (f->loaded || f->loading) &&
+    bool may = just_now || (f && f->loaded &&
                             (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now))));
     if (may && !just_now)
         f->promised = now + ACCOUNT_PROMISE * 1000;
     account_unlock(a);
     return may;
+}
+
+void watch_unpromise(struct account *a, struct folder *f)
+{
+    f->promised = 0;
+    a->promise_next = 0; /* its place is free */
 }
 
 /* ---- what is due ---- */

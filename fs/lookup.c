@@ -138,9 +138,8 @@ static void lookup_step(struct request *r)
         status_refresh(r->fs, r);
     struct fuse_entry_param e;
     lookup_entry(r->fs, r->tid, &found, &e);
-    if (found.kind == NODE_MESSAGE &&
-        !account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES))
-        e.entry_timeout = TIMEOUT_OTHER; /* nobody will say that it is gone */
+    if (found.kind == NODE_MESSAGE)
+        account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES);
     if (wish == WISH_SOURCE)
         e.entry_timeout = 0;
     request_entry(r, &e);

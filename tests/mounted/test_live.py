@@ -20,9 +20,10 @@ import pytest
 
 import messages
 from messages import message
-from mini import MiniServer
+from mini import MiniServer, fetch_row
 from mount import SLOW, refused, run
 from proxy import Proxy
+from scripted import Dropped
 from server import Dovecot, die_with_parent, quote, wait_until
 
 pytestmark = pytest.mark.tsan
@@ -1131,6 +1132,46 @@ def test_notify(mini, mount_mini, word):
         mini.box('INBOX').add(message(5).data)
         shows(lambda: told(mail, event='new') == [4, 5])
     assert mini.names().count('NOTIFY') == 1
+
+
+def is_gone(path):
+    """Not so if the server cannot be asked."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return False
+
+
+def test_deleted_while_a_first_listing_breaks_off(mini, mount_mini):
+    """What that has named is found no longer than it is there, though NOTIFY tells of all folders."""
+    named, broken = threading.Event(), threading.Event()
+
+    def break_off(session, command):
+        pairs = [session._item(session.view[0], item) for item in command.args[1]]
+        if not named.is_set():
+            session.send(fetch_row(1, pairs))
+            named.wait(SOON)
+        broken.set()
+        raise Dropped
+
+    mini.capabilities.append('NOTIFY')
+    mini.on['NOTIFY'] = lambda session, _: session.reply('NOTIFY done') or True
+    mini.on['UID FETCH'] = break_off
+    mail = mount_mini(mini, 'names=uid', 'poll=0', 'connections=1')
+    assert '(NOTIFY)' in status_text(mail)
+    with os.scandir(mail / 'INBOX') as entries:
+        assert next(entries).name == '1.eml'
+        with os.scandir(mail / 'INBOX') as others:  # of which the first answer brings it at once
+            assert next(others).name == '1.eml'
+        assert os.stat(mail / 'INBOX/1.eml').st_size == len(message(1).data)
+        named.set()
+        with pytest.raises(OSError):
+            list(entries)
+    assert broken.is_set()
+    del mini.on['UID FETCH'], mini.boxes['INBOX'].mails[0]
+    shows(lambda: is_gone(mail / 'INBOX/1.eml'))
+    assert mail.names() == ['2.eml', '3.eml']
 
 
 def has_selected(mail, connection, mailbox):

@@ -98,10 +98,82 @@ static void test_not_loaded(void **state)
     assert_false(account_promise(s.account, inbox));
     stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
     struct op *op = stub_take(OP_META);
-    assert_true(account_promise(s.account, inbox)); /* its listing is on its way to the kernel */
+    assert_false(account_promise(s.account, inbox));
     assert_false(account_promise(s.account, inbox + 100));
     stub_answer(op, -ENOTCONN);
     assert_int_equal(asker_wait(&q), -ENOTCONN);
+    assert_false(account_promise(s.account, inbox));
+    stub_load(&s, "INBOX", 7, 2);
+    assert_true(account_promise(s.account, inbox));
+    stub_close(&s);
+}
+
+/* A first load names some messages, and ends like this: nobody looks any more what becomes of them.
+ */
+static void load_ends(int err, uint32_t uidvalidity)
+{
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct msg_info m;
+    size_t n;
+    stub_open(&s, "INBOX");
+    stub_tells_all(true);
+    uint32_t inbox = stub_folder(&s, "INBOX");
+    stub_ask(&s, inbox, &q);
+    stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
+    struct op *meta = stub_take(OP_META);
+    stub_meta("INBOX", 7, 1, 1, "");
+    stub_meta("INBOX", 7, 2, 2, "");
+    assert_int_equal(account_list(s.account, inbox, 0, &m, 1, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_false(account_promise(s.account, inbox));
+    stub_answer(meta, err);
+    if (err == -ESTALE) { /* it is begun anew */
+        stub_answer_look(stub_take(OP_CHECK), uidvalidity, 4, 3, 0);
+        assert_false(account_promise(s.account, inbox));
+        stub_answer(stub_take(OP_META), -ENOTCONN);
+    }
+    if (err == -EIO) { /* refused, it is tried in other ways */
+        stub_answer(stub_take(OP_SEARCH), err);
+        stub_answer(stub_take(OP_FLAGS), err);
+        stub_answer_list(stub_take(OP_LIST), "INBOX");
+    }
+    assert_int_not_equal(asker_wait(&q), 0);
+    assert_false(account_promise(s.account, inbox));
+    stub_close(&s);
+}
+
+static void test_load_ends(void **state)
+{
+    (void)state;
+    load_ends(-ENOTCONN, 7);
+    load_ends(-ETIMEDOUT, 7);
+    load_ends(-EIO, 7);
+    load_ends(-ESTALE, 7);
+    load_ends(-ESTALE, 8);
+}
+
+/* Of a folder that turns out to be another one nothing is promised before that is loaded, and its
+ * place is another's. */
+static void test_remade(void **state)
+{
+    (void)state;
+    struct stub s;
+    struct asker q = ASKER;
+    open_many(&s, 60);
+    assert_int_equal(promise_all(&s), PLACES);
+    uint32_t f0 = stub_folder(&s, "f0");
+    stub_ask(&s, f0, &q);
+    stub_answer_look(stub_take(OP_CHECK), 8, 2, 1, 0);
+    struct op *meta = stub_take(OP_META);
+    pthread_mutex_lock(&s.lock);
+    assert_string_equal(buf_str(&s.kernel), "gone 1; ");
+    pthread_mutex_unlock(&s.lock);
+    assert_false(promise(&s, 0));
+    assert_true(promise(&s, PLACES));
+    stub_answer(meta, -ENOTCONN);
+    assert_int_equal(asker_wait(&q), -ENOTCONN);
+    assert_false(promise(&s, 0));
     stub_close(&s);
 }
 
@@ -129,10 +201,9 @@ static void test_polled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_nobody_looks),
-        cmocka_unit_test(test_not_loaded),
-        cmocka_unit_test(test_polled),
+        cmocka_unit_test(test_places),     cmocka_unit_test(test_nobody_looks),
+        cmocka_unit_test(test_not_loaded), cmocka_unit_test(test_load_ends),
+        cmocka_unit_test(test_remade),     cmocka_unit_test(test_polled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
