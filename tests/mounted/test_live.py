@@ -866,7 +866,7 @@ def test_done_goes_with_the_next_command(live, make_proxy, make_mount):
     assert wait_until(lambda: 'connection 1: up' in status_text(mail), SOON)
     once(lambda: paths[1].read_bytes(), r'UID FETCH 1 .*BODY\.PEEK.*')
     once(lambda: os.setxattr(paths[2], 'user.imap.flags', b'+\\Flagged'), 'UID STORE 2 .*')
-    once(lambda: os.unlink(paths[3]), 'UID STORE 3 .*', 'UID EXPUNGE 3')
+    once(lambda: os.unlink(paths[3]), 'UID FETCH 3 .*', 'UID STORE 3 .*', 'UID EXPUNGE 3')
     once(lambda: os.rename(paths[4], mail / 'Other' / paths[4].name), 'UID MOVE 4 .*')
     assert account.uids() == [1, 2, 5] and account.uids('Other') == [1]
 
