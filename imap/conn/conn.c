@@ -668,7 +668,7 @@ static int serve(struct conn *c)
         if (err == -ETIMEDOUT && clock_ms() < c->last_progress + timeout)
             continue;
         if (err == -ETIMEDOUT && c->idle == IDLE_ASKED)
-            pool_idle_fails(c->pool);
+            pool_idle_unanswered(c->pool, c->quiet_since);
         if (err)
             return err;
     }

@@ -91,11 +91,14 @@ enum pool_uids { UIDS_UNKNOWN, UIDS_EXACT, UIDS_NEAREST };
 enum pool_uids pool_uids(const struct pool *p);
 void pool_note_uids(struct pool *p, enum pool_uids uids);
 
-/* May IDLE be sent? Not for an hour after the server left one without an answer, unless it has
- * accepted one before: then it was the line that failed. */
+/* May IDLE be sent? Not for an hour after the server has left two without an answer, and answered
+ * other things in between. Once is perhaps the line, and always is where it has accepted one. */
 bool pool_may_idle(const struct pool *p);
 void pool_idle_works(struct pool *p);
-void pool_idle_fails(struct pool *p);
+
+/* An IDLE was given up that has no answer; all that was sent before it on its connection had its
+ * own by `heard` (clock_ms()). */
+void pool_idle_unanswered(struct pool *p, int64_t heard);
 
 /* IDLE has told this connection of a change that had not happened yet at `since` (clock_ms(); 0:
  * not known); or it had not, and a question brought it out (prompt.h). */

@@ -43,12 +43,14 @@ struct pool {
     bool freed;    /* ... until now */
     bool refusing;
     pthread_t refuser;
-    atomic_bool answers[EXTRAS];  /* it was answered once; ... */
-    atomic_bool hangs_up[EXTRAS]; /* ... a connection ended over it, and it never had been */
-    atomic_int uids;              /* enum pool_uids */
-    atomic_bool idle_works;       /* an IDLE was accepted */
-    atomic_llong no_idle_until;   /* clock_ms(); 0: IDLE has not failed */
-    atomic_bool no_windows;       /* answers to partial fetches are of no use */
+    atomic_bool answers[EXTRAS];     /* it was answered once; ... */
+    atomic_bool hangs_up[EXTRAS];    /* ... a connection ended over it, and it never had been */
+    atomic_int uids;                 /* enum pool_uids */
+    atomic_bool idle_works;          /* an IDLE was accepted */
+    atomic_llong idle_unanswered_at; /* clock_ms(): when the first IDLE without an answer was given
+                                        up; 0: none was */
+    atomic_llong no_idle_until;      /* clock_ms(); 0: IDLE has not failed */
+    atomic_bool no_windows;          /* answers to partial fetches are of no use */
     struct prompt prompt;
 };
 

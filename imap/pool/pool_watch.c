@@ -4,7 +4,7 @@
 #include "imap/conn/owner.h"
 #include "imap/pool/pool_state.h"
 
-enum { NO_IDLE = 60 * 60 * 1000 }; /* ms without IDLE after the server did not answer one */
+enum { NO_IDLE = 60 * 60 * 1000 }; /* ms without IDLE from a server that does not answer it */
 
 bool pool_may_idle(const struct pool *p)
 {
@@ -16,10 +16,14 @@ void pool_idle_works(struct pool *p)
     p->idle_works = true;
 }
 
-void pool_idle_fails(struct pool *p)
+void pool_idle_unanswered(struct pool *p, int64_t heard)
 {
     if (p->idle_works || !pool_may_idle(p))
         return;
+    long long never = 0;
+    if (atomic_compare_exchange_strong(&p->idle_unanswered_at, &never, clock_ms()) ||
+        heard <= p->idle_unanswered_at)
+        return; /* perhaps nothing would have been answered, whatever it was */
     p->no_idle_until = clock_ms() + NO_IDLE;
     log_warn("the server does not answer IDLE: for an hour, changes are only looked for (poll=)");
 }

@@ -1022,14 +1022,14 @@ def test_idle_refused(mini, mount_mini, word):
 
 def test_idle_without_an_answer(mini, mount_mini):
     """Nobody waits behind it while another connection is free. The one that sent it is given up, and
-    then the server is polled."""
+    when that has happened once more, the server is polled."""
     mini.on['IDLE'] = lambda session, _: True
     mail = mount_mini(mini, 'names=uid', 'timeout=5', 'poll=1')
     assert mail.names() == ['1.eml', '2.eml', '3.eml']
     shows(lambda: 'IDLE' in mini.names() and 'connection 1: up' in status_text(mail))
     os.setxattr(mail / 'INBOX/1.eml', 'user.imap.flags', b'+\\Flagged')
     assert 'does not answer IDLE' not in mail.log()
-    shows(lambda: 'does not answer IDLE' in mail.log())
+    assert wait_until(lambda: 'does not answer IDLE' in mail.log(), 40 * SLOW)
     mini.box('INBOX').add(message(4).data)
     shows(lambda: told(mail, event='new') == [4])
     asked = mini.names().count('IDLE')
@@ -1037,7 +1037,8 @@ def test_idle_without_an_answer(mini, mount_mini):
         os.setxattr(mail / f'INBOX/{uid}.eml', 'user.imap.flags', b'+\\Flagged')
         looks = mini.names().count('NOOP')
         shows(lambda: mini.names().count('NOOP') > looks)
-    assert mini.names().count('IDLE') == asked <= 2
+    assert mini.names().count('IDLE') == asked
+    assert 2 <= asked <= 4  # each time on one or both of two connections
     assert mail.log().count('does not answer IDLE') == 1
     assert 'told of changes' not in status_text(mail)
 
