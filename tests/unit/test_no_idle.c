@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "imap/clock.h"
-#include "imap/pool_state.h"
+#include "imap/base/clock.h"
+#include "imap/pool/pool_state.h"
 
 static void test_unanswered(void **state)
 {
