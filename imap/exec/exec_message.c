@@ -72,6 +72,12 @@ static void move_by_copy(struct conn *c, struct op *op)
     copy_send(c, op);
 }
 
+/* The COPY said OK: did it name the copy, or was the message seen in front of it? */
+static bool copy_proven(const struct op *op)
+{
+    return op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE);
+}
+
 /* Nothing shows that the OK of a COPY stands for a copy; nothing shows that it does not. That is
  * settled as if the connection had been lost. */
 static void copy_unproven(struct conn *c, struct op *op)
@@ -247,10 +253,10 @@ static void move_copied(struct conn *c, struct op *op, const struct response *r)
         op->phase = PHASE_BEGIN; /* nothing was copied */
     if (err) {
         delete_finish(c, op, err);
-    } else if (op->new_uid || op->saw & (OP_SAW_MESSAGE | OP_SAW_THERE)) {
+    } else if (copy_proven(op)) {
         if (!caps_has(&c->caps, CAP_UIDPLUS))
             arrival_ask_uid(c, op);
-        move_delete(c, op); /* it was seen, and the COPY of it said OK */
+        move_delete(c, op);
     } else {
         copy_unproven(c, op);
     }
@@ -320,6 +326,8 @@ const struct op_class exec_move = {.retry = RETRY_SETTLE,
 
 /* ---- copying and flags ---- */
 
+/* As in move_by_copy(), OK alone proves nothing: it takes COPYUID, or a row in front. Without
+ * UIDPLUS the COPY might hit another message (look.h), so the message is looked for before. */
 static void copy_start(struct conn *c, struct op *op)
 {
     if (op->resumed && op->phase == PHASE_COPY) {
@@ -328,7 +336,16 @@ static void copy_start(struct conn *c, struct op *op)
         return;
     }
     op->new_uid = 0;
+    op->saw = 0;
+    op->by_copy = true;
+    bool known = op->arrival.known;
     arrival_note(c, op);
+    if (!caps_has(&c->caps, CAP_UIDPLUS)) {
+        look_ask(c, op, STEP_LOOK_BEFORE);
+        return;
+    }
+    if (known)
+        look_ask_row(c, op, LOOK_ROW);
     copy_send(c, op);
 }
 
@@ -345,10 +362,19 @@ static void copy_answered(struct conn *c, struct op *op, int step, const struct 
             conn_finish(c, op, err ? err : -ENOENT);
         else
             copy_judge(c, op, arrival_look(c, op));
+    } else if (step == STEP_LOOK_BEFORE) {
+        err = look_error(op, r);
+        if (err)
+            conn_finish(c, op, err);
+        else
+            move_seen(c, op);
     } else if (step == STEP_COPY) {
         if (r->cond == COND_NO)
             op->phase = PHASE_BEGIN; /* nothing was copied */
-        conn_finish(c, op, err);
+        if (!err && !copy_proven(op))
+            copy_unproven(c, op);
+        else
+            conn_finish(c, op, err);
     }
 }
 

@@ -93,7 +93,7 @@ static const struct scene commands[] = {
                "S + go", "L a", "L b", "S $T OK", QUIT}},
     {"COPY",
      {{.kind = OP_COPY, .dest = "B", .new_uid = 50}},
-     .steps = {HELLO(""), OPEN("EXAMINE", "A"), NOTED, COPY_IT, "S $T NO [INUSE] x",
+     .steps = {HELLO("UIDPLUS"), OPEN("EXAMINE", "A"), NOTED, COPY_IT, "S $T NO [INUSE] x",
                "C UID FETCH 5 (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])", "S $T OK",
                COPY_IT, "S $T OK [COPYUID 7 5 50] x", QUIT}},
 };
