@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from server import Message
 
@@ -47,3 +47,13 @@ def message(number: int, size: int = 300, flags: str = '', subject: str = '') ->
 def messages(count: int, size: int = 300, first: int = 1) -> Iterator[Message]:
     for number in range(first, first + count):
         yield message(number, size)
+
+
+def all_readable(mail, uids: Iterable[int] = (1, 2, 3), folder: str = 'INBOX') -> None:
+    """The folder of a mount with names=uid shows these, message(UID) each, and no others."""
+    assert mail.names(folder) == [f'{uid}.eml' for uid in uids]
+    for uid in uids:
+        path = mail / folder / f'{uid}.eml'
+        data = path.read_bytes()
+        assert data == message(uid).data
+        assert path.stat().st_size == len(data)

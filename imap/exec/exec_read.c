@@ -335,16 +335,26 @@ const struct op_class exec_body = {.retry = RETRY_REPEAT,
                                    .start = body_start,
                                    .answered = bytes_answered};
 
-/* What does not come, for whatever reason, is left in op->uids; who misses it asks for it alone. */
-static void bodies_start(struct conn *c, struct op *op)
+/* Begins to ask for what of op->uids has not come, up to what is to be fetched of each. NULL: all
+ * has come, and the operation has ended. */
+static struct buf *fetch_left(struct conn *c, struct op *op, enum want want)
 {
     if (!op->uids.n) {
         conn_finish(c, op, 0);
-        return;
+        return NULL;
     }
-    struct buf *b = conn_begin(c, op, 0, WANT_BODY);
+    struct buf *b = conn_begin(c, op, 0, want);
     buf_adds(b, "UID FETCH ");
     uidset_text(&op->uids, b);
+    return b;
+}
+
+/* What does not come, for whatever reason, is left in op->uids; who misses it asks for it alone. */
+static void bodies_start(struct conn *c, struct op *op)
+{
+    struct buf *b = fetch_left(c, op, WANT_BODY);
+    if (!b)
+        return;
     buf_addf(b, " (UID BODY.PEEK[]<0.%u>)", op->len);
     conn_end(c);
 }
@@ -359,13 +369,9 @@ const struct op_class exec_bodies = {.retry = RETRY_REPEAT,
  * of a message yet says nothing of it. */
 static void header_start(struct conn *c, struct op *op)
 {
-    if (!op->uids.n) {
-        conn_finish(c, op, 0);
+    struct buf *b = fetch_left(c, op, WANT_HEADER);
+    if (!b)
         return;
-    }
-    struct buf *b = conn_begin(c, op, 0, WANT_HEADER);
-    buf_adds(b, "UID FETCH ");
-    uidset_text(&op->uids, b);
     buf_addf(b, " (UID BODY.PEEK[HEADER.FIELDS (%s)])", op->text);
     conn_end(c);
 }

@@ -21,6 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import mount as mounting  # noqa: E402
+from messages import message  # noqa: E402
 from mini import MiniServer  # noqa: E402
 from mount import Mount, SLOW  # noqa: E402
 from proxy import Proxy  # noqa: E402
@@ -293,6 +294,16 @@ def make_mount(start_mount: Callable[..., Mount]) -> Callable[..., Mount]:
                            **kwargs)
 
     return make
+
+
+@pytest.fixture
+def mini() -> MiniServer:
+    """A server with three messages in INBOX and an empty mailbox Other."""
+    server = MiniServer()
+    for number in (1, 2, 3):
+        server.box('INBOX').add(message(number).data)
+    server.box('Other')
+    return server
 
 
 @pytest.fixture

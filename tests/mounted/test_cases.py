@@ -14,27 +14,11 @@ import threading
 import pytest
 
 from conftest import write_password
-from messages import message, raw
+from messages import all_readable, message, raw
 from mini import MiniServer, Refuse, Session, fetch_row
 from mount import SLOW, refused
 from scripted import Dropped
 from server import wait_until
-
-
-@pytest.fixture
-def mini():
-    """A server with three messages in INBOX and an empty mailbox Other."""
-    server = MiniServer()
-    for number in (1, 2, 3):
-        server.box('INBOX').add(message(number).data)
-    server.box('Other')
-    return server
-
-
-def all_readable(mail, uids=(1, 2, 3), folder='INBOX'):
-    assert mail.names(folder) == [f'{uid}.eml' for uid in uids]
-    for uid in uids:
-        assert (mail / folder / f'{uid}.eml').read_bytes() == message(uid).data
 
 
 def use(mail, mini):

@@ -975,15 +975,6 @@ def test_left_alone(make_account, make_mount, mount_mini, servers):
 # ---- servers of all sorts ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def mini():
-    server = MiniServer()
-    for number in (1, 2, 3):
-        server.box('INBOX').add(message(number).data)
-    server.box('Other')
-    return server
-
-
 def saying(mini):
     """Returns a list: what is put into it is said to the next client that idles."""
     speech = []

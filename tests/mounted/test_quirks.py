@@ -14,33 +14,14 @@ import pytest
 
 import mount as mounting
 from conftest import write_password
-from messages import message, raw
+from messages import all_readable, message, raw
 from mini import Box, MiniServer, Session, fetch_row
 from mount import SLOW, refused
 from server import wait_until
 
 
-@pytest.fixture
-def mini():
-    """A server with three messages in INBOX and an empty mailbox Other."""
-    server = MiniServer()
-    for number in (1, 2, 3):
-        server.box('INBOX').add(message(number).data)
-    server.box('Other')
-    return server
-
-
 def is_body(command):
     return re.search(rb'BODY\.PEEK\[\]', command.raw) is not None
-
-
-def all_readable(mail, uids=(1, 2, 3), folder='INBOX'):
-    assert mail.names(folder) == [f'{uid}.eml' for uid in uids]
-    for uid in uids:
-        path = mail / folder / f'{uid}.eml'
-        data = path.read_bytes()
-        assert data == message(uid).data
-        assert path.stat().st_size == len(data)
 
 
 # ---- FETCH rows in every shape -------------------------------------------------------------------

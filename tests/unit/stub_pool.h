@@ -481,6 +481,15 @@ static inline void stub_load(struct stub *s, const char *name, uint32_t uidvalid
     assert_int_equal(asker_wait(&q), 0);
 }
 
+/* Opens an account with these mailboxes, and loads its INBOX, under UIDVALIDITY 7, with the
+ * messages 1..n; returns that folder. */
+static inline uint32_t stub_open_inbox(struct stub *s, const char *mailboxes, uint32_t n)
+{
+    stub_open(s, mailboxes);
+    stub_load(s, "INBOX", 7, n);
+    return stub_folder(s, "INBOX");
+}
+
 /* The UIDs that the folder shows, "1 2 5 "; a message whose name is its UID as "5? ". */
 static inline const char *stub_shown(struct stub *s, uint32_t folder, struct buf *out)
 {

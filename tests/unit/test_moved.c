@@ -8,6 +8,13 @@
 #include "imap/wire/flags.h"
 #include "tests/unit/stub_pool.h"
 
+/* The messages 1..n in INBOX, and one, under UIDVALIDITY 9, in Archive. */
+static void open_both(struct stub *s, uint32_t n)
+{
+    stub_open_inbox(s, "INBOX Archive", n);
+    stub_load(s, "Archive", 9, 1);
+}
+
 static struct msg_info find(struct stub *s, const char *folder, uint32_t uid)
 {
     struct msg_info m;
@@ -46,9 +53,7 @@ static void test_sure(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct msg_info now;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     struct msg_info m = find(&s, "INBOX", 1);
     moved(move(&s, &m, "Archive", "x.eml", &q), 9, 2, &q);
     assert_string_equal(stub_told(&s), "new Archive/2; expunged INBOX/1; ");
@@ -69,8 +74,7 @@ static void test_remade(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct msg_info now;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
+    stub_open_inbox(&s, "INBOX Archive", 2);
     stub_load(&s, "Archive", 7, 1);
     struct msg_info m = find(&s, "INBOX", 1);
     moved(move(&s, &m, "Archive", "x.eml", &q), 8, 1, &q);
@@ -96,9 +100,7 @@ static void test_remade_alike(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct msg_info now;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     uint32_t archive = stub_folder(&s, "Archive");
     struct msg_info m = find(&s, "INBOX", 1);
     moved(move(&s, &m, "Archive", "x.eml", &q), 9, 2, &q);
@@ -130,8 +132,7 @@ static void test_unknown(void **state)
     struct asker q = ASKER;
     struct msg_info now;
     struct buf shown = {0};
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
+    stub_open_inbox(&s, "INBOX Archive", 2);
     struct msg_info m = find(&s, "INBOX", 1), second = find(&s, "INBOX", 2);
     moved(move(&s, &m, "Archive", "x.eml", &q), 9, 5, &q);
     assert_int_equal(alias(&s, "Archive", "x.eml"), 5);
@@ -165,9 +166,7 @@ static void test_told_before(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct buf flags = {0};
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     struct msg_info m = find(&s, "INBOX", 1);
     struct op *op = move(&s, &m, "Archive", "x.eml", &q);
     stub_meta("Archive", 9, 2, 2, "\\Seen Urgent");
@@ -188,9 +187,7 @@ static void test_flagged_meanwhile(void **state)
     (void)state;
     struct stub s = {0};
     struct asker q = ASKER;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     struct msg_info m = find(&s, "INBOX", 1);
     struct op *op = move(&s, &m, "Archive", "x.eml", &q);
     stub_row("INBOX", 7, 1, "UID 1 FLAGS (\\Seen)");
@@ -205,9 +202,7 @@ static void test_asked_after(void **state)
     (void)state;
     struct stub s = {0};
     struct asker q = ASKER;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     struct msg_info m = find(&s, "INBOX", 1);
     moved(move(&s, &m, "Archive", "x.eml", &q), 9, 2, &q);
     stub_told(&s);
@@ -259,9 +254,7 @@ static void test_shorter(void **state)
     struct asker q = ASKER;
     struct slices got = {0};
     uint64_t end;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 2);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 2);
     struct msg_info m = find(&s, "INBOX", 1);
     read_honest(&s, 2);
     send_body(read_all(&s, &m, &q), 500);
@@ -279,9 +272,7 @@ static void test_longer(void **state)
     (void)state;
     struct stub s = {0};
     struct asker q = ASKER, reader = ASKER;
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 5);
-    stub_load(&s, "Archive", 9, 1);
+    open_both(&s, 5);
     stub_row("INBOX", 7, 5, "UID 5 RFC822.SIZE 6000");
     read_honest(&s, 5);
     struct msg_info m = find(&s, "INBOX", 3);

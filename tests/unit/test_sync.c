@@ -14,9 +14,7 @@ static void no_header(bool listed_meanwhile)
     struct stub s = {0};
     struct asker q = ASKER;
     struct buf shown = {0};
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 3);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 3);
     account_unchanged(s.account, inbox);
     assert_true(account_unchanged(s.account, inbox));
     stub_ask(&s, inbox, &q);
@@ -47,8 +45,7 @@ static void test_load(void **state)
     (void)state;
     struct stub s = {0};
     struct buf shown = {0};
-    stub_open(&s, "INBOX Archive");
-    stub_load(&s, "INBOX", 7, 3);
+    stub_open_inbox(&s, "INBOX Archive", 3);
     assert_string_equal(stub_shown(&s, stub_folder(&s, "INBOX"), &shown), "1 2 3 ");
     assert_string_equal(stub_told(&s), ""); /* a first listing is no news */
     assert_true(stub_quiet());
@@ -87,9 +84,7 @@ static void remade_at(enum op_kind step)
     struct asker q = ASKER;
     struct buf shown = {0};
     struct msg_info m;
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 3);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 3);
     assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
     stub_ask(&s, inbox, &q);
     struct op *op = stub_take(OP_CHECK);
@@ -339,9 +334,7 @@ static void test_taken_back(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct buf shown = {0};
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 3);
-    stub_ask(&s, stub_folder(&s, "INBOX"), &q);
+    stub_ask(&s, stub_open_inbox(&s, "INBOX", 3), &q);
     struct op *op = stub_take(OP_CHECK);
     stub_vanished("INBOX", 7, "1:3");
     stub_answer_look(op, 7, 4, 3, 0);
@@ -555,9 +548,7 @@ static void test_search_refused(void **state)
         struct buf shown = {0};
         struct uidset told = {0};
         char flags[40];
-        stub_open(&s, "INBOX");
-        stub_load(&s, "INBOX", 7, 3);
-        stub_ask(&s, stub_folder(&s, "INBOX"), &q);
+        stub_ask(&s, stub_open_inbox(&s, "INBOX", 3), &q);
         struct op *op = stub_take(OP_CHECK);
         stub_changed("INBOX", 7, CHANGE_EXPUNGE);
         op->state = (struct mailbox_state){.uidvalidity = 7, .exists = cases[i].exists};

@@ -16,9 +16,7 @@ static void contradict(bool ahead)
     struct buf shown = {0};
     struct slices bytes = {0};
     struct msg_info m;
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 5);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 5);
     enum op_kind kind = OP_BODY;
     for (uint32_t uid = 1; uid <= (ahead ? 2 : 1); uid++) {
         struct op *op = uid > 1 ? stub_take(OP_BODY) : NULL;
@@ -66,9 +64,7 @@ static void test_uidnext_before(void **state)
     struct asker q = ASKER;
     struct buf shown = {0};
     struct msg_info m;
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 5);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 5);
     assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
@@ -109,8 +105,7 @@ static void test_polled(void **state)
     (void)state;
     struct stub s = {.config.poll = 1};
     struct asker q = ASKER;
-    stub_open(&s, "INBOX Other");
-    stub_load(&s, "INBOX", 7, 1);
+    stub_open_inbox(&s, "INBOX Other", 1);
     struct op *op = stub_take(OP_CHECK);
     assert_true(op->patient && op->thorough);
     stub_answer_look(op, 7, 2, 1, 1);
@@ -129,9 +124,7 @@ static void test_joined(void **state)
     (void)state;
     struct stub s = {.config.poll = 1};
     struct asker q = ASKER, other = ASKER;
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 1);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 1);
     struct op *op = stub_take(OP_CHECK);
     assert_true(op->patient);
     stub_ask(&s, inbox, &q);
@@ -150,9 +143,7 @@ static void test_taken_back(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct buf shown = {0};
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 3);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 3);
     stub_vanished("INBOX", 7, "1:3");
     assert_string_equal(stub_shown(&s, inbox, &shown), "");
     stub_ask(&s, inbox, &q);
@@ -189,9 +180,7 @@ static void test_taken_back_meanwhile(void **state)
     struct stub s = {0};
     struct asker q = ASKER;
     struct buf shown = {0};
-    stub_open(&s, "INBOX");
-    stub_load(&s, "INBOX", 7, 3);
-    uint32_t inbox = stub_folder(&s, "INBOX");
+    uint32_t inbox = stub_open_inbox(&s, "INBOX", 3);
     stub_vanished("INBOX", 7, "1");
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
