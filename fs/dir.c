@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/lookup.h"
+#include "fs/reading.h"
 #include "fs/request.h"
 #include "imap/base/mem.h"
 
@@ -130,7 +131,7 @@ static bool add_folder(struct request *r, const struct folder_info *f)
 {
     struct found found = {.kind = NODE_FOLDER, .folder = *f};
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->tid, &found, &e);
+    lookup_describe(r->fs, &found, &e);
     if (!add_entry(r, f->name, &e, OFF_FOLDERS + f->id))
         return false;
     r->off = OFF_FOLDERS + f->id;
@@ -160,7 +161,9 @@ static bool add_message(struct request *r, const struct msg_info *m)
     char name[256];
     struct found found = {.kind = NODE_MESSAGE, .msg = *m, .listed = true};
     struct fuse_entry_param e;
-    lookup_entry(r->fs, r->tid, &found, &e);
+    lookup_describe(r->fs, &found, &e);
+    if (r->plus && !reading_listed(r->fs->reading, e.ino, r->tid, m->sized))
+        e.ino = 0; /* the name only: the kernel takes no attributes of it */
     message_name(r->fs, m, name);
     if (!add_entry(r, name, &e, OFF_MESSAGES + (off_t)m->place))
         return false;
@@ -200,7 +203,7 @@ static void add_control(struct request *r)
         off_t next = OFF_MESSAGES + 1 + (off_t)i;
         struct found found = {.kind = files[i].kind};
         struct fuse_entry_param e;
-        lookup_entry(r->fs, r->tid, &found, &e);
+        lookup_describe(r->fs, &found, &e);
         if (r->off < next && !add_entry(r, files[i].name, &e, next))
             return;
     }

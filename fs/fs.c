@@ -54,16 +54,13 @@ void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *
         st->st_mtime = st->st_ctime = st->st_atime = f->changed;
 }
 
-void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t tid,
-                  struct stat *st)
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st)
 {
     attr_common(fs, st, S_IFREG, 0600);
     st->st_ino = ino ? ino : ino_message(m->gen, m->uid);
     st->st_size = (off_t)m->size;
     st->st_blocks = (blkcnt_t)((m->size + 511) / 512);
     st->st_mtime = st->st_ctime = st->st_atime = m->date;
-    if (!m->sized)
-        reading_told(fs->reading, st->st_ino, tid);
 }
 
 void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
@@ -102,7 +99,9 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *
     case NODE_MESSAGE:
         err = account_msg(fs->account, n.id, n.uid, &m);
         if (!err) {
-            attr_message(fs, &m, ino, tid, st);
+            attr_message(fs, &m, ino, st);
+            if (!m.sized)
+                reading_told(fs->reading, ino, tid);
             *timeout = attr_timeout(&m);
         }
         break;

@@ -60,14 +60,13 @@ struct node node_of(fuse_ino_t ino);
 fuse_ino_t ino_folder(uint32_t id);
 fuse_ino_t ino_message(uint32_t gen, uint32_t uid);
 
-/* Attributes, to be told to the thread `tid` right afterwards; st_ino is the caller's if it has one
- * already (0: take the natural one). */
+/* Attributes; st_ino is the caller's if it has one already (0: take the natural one). */
 void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *st);
-void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, pid_t tid,
-                  struct stat *st);
+void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
 void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st);
 
-/* The attributes of whatever `ino` stands for, as far as is known: 0 or -ESTALE. */
+/* The attributes of whatever `ino` stands for, as far as is known, to be told to the thread `tid`
+ * right afterwards: 0 or -ESTALE. */
 int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *timeout);
 
 /* For how many seconds the kernel may believe those of a message. */

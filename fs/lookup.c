@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/name.h"
+#include "fs/reading.h"
 #include "fs/status.h"
 #include "fs/wish.h"
 #include "imap/base/mem.h"
@@ -91,7 +92,7 @@ int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct f
     return err ? err : -ENOENT;
 }
 
-void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fuse_entry_param *e)
+void lookup_describe(struct fs *fs, const struct found *found, struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){.attr_timeout = TIMEOUT_OTHER, .entry_timeout = TIMEOUT_OTHER};
     switch (found->kind) {
@@ -101,7 +102,7 @@ void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fu
         e->entry_timeout = TIMEOUT_FOLDER;
         break;
     case NODE_MESSAGE:
-        attr_message(fs, &found->msg, 0, tid, &e->attr);
+        attr_message(fs, &found->msg, 0, &e->attr);
         e->attr_timeout = attr_timeout(&found->msg);
         if (found->listed && account_promise(fs->account, found->msg.folder))
             e->entry_timeout = TIMEOUT_NAME;
@@ -119,6 +120,13 @@ void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fu
         break;
     }
     e->ino = e->attr.st_ino;
+}
+
+void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fuse_entry_param *e)
+{
+    lookup_describe(fs, found, e);
+    if (found->kind == NODE_MESSAGE && !found->msg.sized)
+        reading_told(fs->reading, e->ino, tid);
 }
 
 static void lookup_step(struct request *r)

@@ -16,7 +16,10 @@ struct found {
  * the request runs again and looks again. */
 int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out);
 
-/* Fills in what a lookup answers, to the thread `tid`. */
+/* Fills in what there is to say of it. */
+void lookup_describe(struct fs *fs, const struct found *found, struct fuse_entry_param *e);
+
+/* The same, as the answer of a lookup by the thread `tid`. */
 void lookup_entry(struct fs *fs, pid_t tid, const struct found *found, struct fuse_entry_param *e);
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -10,6 +10,7 @@
 #include "fs/lookup.h"
 #include "fs/modify.h"
 #include "fs/read.h"
+#include "fs/reading.h"
 #include "fs/request.h"
 #include "fs/xattr.h"
 
@@ -48,7 +49,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct stat st;
     double timeout;
     (void)fi;
-    int err = attr_now(fuse_req_userdata(req), ino, fuse_req_ctx(req)->pid, &st, &timeout);
+    struct fs *fs = fuse_req_userdata(req);
+    pid_t tid = fuse_req_ctx(req)->pid;
+    reading_heard(fs->reading, tid);
+    int err = attr_now(fs, ino, tid, &st, &timeout);
     if (err)
         fuse_reply_err(req, -err);
     else

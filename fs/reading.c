@@ -10,11 +10,13 @@
 #include "imap/base/mem.h"
 
 enum {
-    MOMENT = 50,  /* ms that a READ may take to here, and an answer until the kernel takes note */
-    RECENT = 500, /* ms in which an answer to another thread may yet reach the kernel */
-    TOLD = 1024,  /* files remembered that something was told of */
-    REFUSED = 64, /* READs remembered that are expected again */
-    AGAIN = 5000, /* ms for which a READ is expected again */
+    MOMENT = 50,   /* ms that a READ may take to here, and an answer until the kernel takes note */
+    RECENT = 500,  /* ms in which an answer to another thread may yet reach the kernel */
+    LISTED = 1000, /* ms in which a listing that was answered may yet reach the kernel */
+    TOLD = 1024,   /* files remembered that something was told of */
+    HEARD = 1024,  /* threads remembered that made a call */
+    REFUSED = 64,  /* READs remembered that are expected again */
+    AGAIN = 5000,  /* ms for which a READ is expected again */
 };
 
 /* A READ that is not answered yet. */
@@ -36,14 +38,27 @@ struct file {
     UT_hash_handle hh;
 };
 
+/* The last that was told of a file. */
+struct told {
+    fuse_ino_t ino;
+    pid_t tid; /* 0: several threads, or all */
+    int64_t at;
+    struct {
+        uint64_t call; /* calls at that time; 0: no listing told of it */
+        pid_t tid;     /* 0: several threads */
+        int64_t at;
+    } listed;
+};
+
 struct reading {
     pthread_mutex_t lock;
     struct file *files;
+    uint64_t calls; /* that were heard of */
     struct {
-        fuse_ino_t ino;
         pid_t tid;
-        int64_t at;
-    } told[TOLD];
+        uint64_t call; /* its last one */
+    } heard[HEARD];
+    struct told told[TOLD];
     struct {
         fuse_ino_t ino;
         uint64_t off, end;
@@ -74,21 +89,24 @@ static unsigned slot(fuse_ino_t ino)
     return (unsigned)(ino ^ ino >> 32) % TOLD;
 }
 
-static void told_locked(struct reading *rd, fuse_ino_t ino, pid_t tid)
+static struct told *told_locked(struct reading *rd, fuse_ino_t ino, pid_t tid)
 {
     struct file *f;
     struct read *x;
-    unsigned i = slot(ino);
+    struct told *t = &rd->told[slot(ino)];
     int64_t now = clock_ms();
-    bool another =
-        rd->told[i].ino == ino && now - rd->told[i].at < RECENT && rd->told[i].tid != tid;
-    rd->told[i].ino = ino;
-    rd->told[i].tid = another ? 0 : tid;
-    rd->told[i].at = now;
+    if (t->ino != ino)
+        *t = (struct told){.ino = ino, .tid = tid};
+    else if (now - t->at >= RECENT)
+        t->tid = tid;
+    else if (t->tid != tid)
+        t->tid = 0;
+    t->at = now;
     HASH_FIND(hh, rd->files, &ino, sizeof ino, f);
     if (f)
         DL_FOREACH (f->reads, x)
             x->stale = true;
+    return t;
 }
 
 void reading_told(struct reading *rd, fuse_ino_t ino, pid_t tid)
@@ -98,11 +116,49 @@ void reading_told(struct reading *rd, fuse_ino_t ino, pid_t tid)
     pthread_mutex_unlock(&rd->lock);
 }
 
+/* May the kernel not have taken note yet of what a listing told of the file? */
+static bool is_listed_locked(const struct reading *rd, fuse_ino_t ino)
+{
+    const struct told *t = &rd->told[slot(ino)];
+    pid_t tid = t->listed.tid;
+    if (t->ino != ino || !t->listed.call || clock_ms() - t->listed.at >= LISTED)
+        return false;
+    return !tid || rd->heard[tid % HEARD].tid != tid ||
+           rd->heard[tid % HEARD].call <= t->listed.call;
+}
+
+bool reading_listed(struct reading *rd, fuse_ino_t ino, pid_t tid, bool sized)
+{
+    struct file *f;
+    pthread_mutex_lock(&rd->lock);
+    HASH_FIND(hh, rd->files, &ino, sizeof ino, f);
+    if (!f && !sized) {
+        bool another = is_listed_locked(rd, ino) && rd->told[slot(ino)].listed.tid != tid;
+        struct told *t = told_locked(rd, ino, tid);
+        t->listed.call = ++rd->calls;
+        t->listed.tid = another ? 0 : tid;
+        t->listed.at = t->at;
+    }
+    pthread_mutex_unlock(&rd->lock);
+    return !f;
+}
+
+void reading_heard(struct reading *rd, pid_t tid)
+{
+    if (tid <= 0)
+        return;
+    pthread_mutex_lock(&rd->lock);
+    rd->heard[tid % HEARD].tid = tid;
+    rd->heard[tid % HEARD].call = ++rd->calls;
+    pthread_mutex_unlock(&rd->lock);
+}
+
 static bool told_just_now_locked(const struct reading *rd, fuse_ino_t ino, pid_t tid)
 {
-    unsigned i = slot(ino);
-    return rd->told[i].ino == ino && clock_ms() - rd->told[i].at < RECENT &&
-           (!tid || rd->told[i].tid != tid);
+    const struct told *t = &rd->told[slot(ino)];
+    if (is_listed_locked(rd, ino))
+        return true;
+    return t->ino == ino && clock_ms() - t->at < RECENT && (!tid || t->tid != tid);
 }
 
 static void refuse_locked(struct reading *rd, const struct read *x, size_t size)
@@ -246,7 +302,12 @@ static void answer(struct reading *rd, struct request *r)
 static void answer_later(void *arg)
 {
     struct request *r = arg;
-    answer(r->fs->reading, r);
+    struct reading *rd = r->fs->reading;
+    pthread_mutex_lock(&rd->lock);
+    bool later = is_to_refuse_locked(r->read, r) && is_listed_locked(rd, r->ino);
+    pthread_mutex_unlock(&rd->lock);
+    if (!later || !notify_then_later(r->fs->notifier, answer_later, r, MOMENT))
+        answer(rd, r);
 }
 
 void reading_answer(struct reading *rd, struct request *r)

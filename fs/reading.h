@@ -8,8 +8,14 @@
  * error: what the kernel reads ahead it then asks for again, page by page, and nobody hears of it.
  *
  * Whether a READ that comes was sent before or after something was told cannot be known for a
- * moment, unless by the same thread, which was told before it read on. (Linux 5.10 to 6.18:
- * fuse_short_read(), fuse_change_attributes().) */
+ * moment, unless by the same thread, which was told before it read on.
+ *
+ * A listing tells of many files, and the kernel takes note of one after the other. Where a size is
+ * new to it, it waits for the page in which the file now ends. A READ may hold that page, and what
+ * the listing tells of the other files is old by then. So a listing does not tell of files that are
+ * being read, which the kernel looks up if anybody is interested; and what a listing told a thread
+ * counts as new until that thread makes its next call. (Linux 5.10 to 6.18: fuse_short_read(),
+ * fuse_change_attributes(), parse_dirplusfile().) */
 #ifndef FS_READING_H
 #define FS_READING_H
 
@@ -30,5 +36,12 @@ void reading_answer(struct reading *rd, struct request *r);
 /* The kernel is about to be told attributes of the file that do not have its measured size, by an
  * answer to the thread `tid`, or, with 0, by a notification. */
 void reading_told(struct reading *rd, fuse_ino_t ino, pid_t tid);
+
+/* The same by a listing, if they do not have its measured size (`sized`). False when a listing must
+ * not tell them, as the file is being read. */
+bool reading_listed(struct reading *rd, fuse_ino_t ino, pid_t tid, bool sized);
+
+/* The thread `tid` makes a call: of all that listings told it before the kernel has taken note. */
+void reading_heard(struct reading *rd, pid_t tid);
 
 #endif

@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "fs/caller.h"
+#include "fs/reading.h"
 #include "imap/base/clock.h"
 #include "imap/base/mem.h"
 
@@ -232,6 +233,7 @@ struct request *request_new(fuse_req_t req, void (*step)(struct request *))
     r->tid = fuse_req_ctx(req)->pid;
     r->step = step;
     r->began = clock_ms();
+    reading_heard(r->fs->reading, r->tid);
     return r;
 }
 
