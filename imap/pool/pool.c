@@ -16,9 +16,7 @@
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
 #include "imap/conn/handler.h"
-#include "imap/conn/owner.h"
 #include "imap/pool/pool_state.h"
-#include "imap/wire/fetch.h"
 
 enum {
     MAX_ATTEMPTS = 3,      /* connections lost under one operation before it fails */

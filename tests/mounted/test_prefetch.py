@@ -1002,7 +1002,8 @@ def test_rm_and_mv_are_one_flight(listed):
     for uid in (70, 80):
         path = mail.message('INBOX', uid)
         assert recorded(proxy, path.unlink) == [
-            f'UID STORE {uid} +FLAGS.SILENT (\\Deleted)', f'UID EXPUNGE {uid}']
+            f'UID FETCH {uid} (UID FLAGS)', f'UID STORE {uid} +FLAGS.SILENT (\\Deleted)',
+            f'UID EXPUNGE {uid}']
     path = mail.message('INBOX', 50)
     assert recorded(proxy, lambda: os.rename(path, mail / 'Other' / path.name)) == [
         'UID MOVE 50 "Other"']
@@ -1037,5 +1038,5 @@ def test_a_message_of_a_folder_never_listed(listed):
         'UID FETCH 2 (UID BODY.PEEK[]<0.65536>)']
     used = recorded(proxy, path_of(mail, 2, 'Never').unlink)
     assert [c for c in used if not c.startswith(('NOOP', 'SELECT'))] == [
-        'UID STORE 2 +FLAGS.SILENT (\\Deleted)', 'UID EXPUNGE 2']
+        'UID FETCH 2 (UID FLAGS)', 'UID STORE 2 +FLAGS.SILENT (\\Deleted)', 'UID EXPUNGE 2']
     assert account.uids('Never') == [1, 3]
