@@ -1,10 +1,13 @@
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
@@ -104,7 +107,7 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
     account_lock(a);
     struct folder *f = tree_path(a, path);
     if (f)
-        a->top = f;
+        a->tree.top = f;
     account_unlock(a);
     if (f)
         return 0;
@@ -129,7 +132,7 @@ struct account *account_open(const struct account_config *config, const struct a
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->watch_cond, &attr);
+    pthread_cond_init(&a->watch.cond, &attr);
     pthread_condattr_destroy(&attr);
     tree_init(a);
     a->pool = pool_open(&config->pool, &events, a, why);
@@ -162,12 +165,12 @@ void account_stop(struct account *a)
     if (a->pool)
         pool_stop(a->pool);
     account_lock(a);
-    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
-        waiters_move(&left, &f->sync_waiters);
-        waiters_move(&left, &f->row_waiters);
+    for (struct folder *f = tree_first(a); f; f = tree_next(f)) {
+        waiters_move(&left, &f->sync.waiters);
+        waiters_move(&left, &f->sync.row_waiters);
     }
-    waiters_move(&left, &a->tree_waiters);
-    waiters_move(&left, &a->orphans);
+    waiters_move(&left, &a->listings.waiters);
+    waiters_move(&left, &a->listings.orphans);
     account_unlock(a);
     wake_all(left, -ENOTCONN);
 }
@@ -177,10 +180,10 @@ void account_free(struct account *a)
     pool_free(a->pool);
     bodies_free(a);
     headers_free(a);
-    walks_free(&a->walks);
+    walks_free(&a->ahead.walks);
     moved_free(a);
     tree_free(a);
-    pthread_cond_destroy(&a->watch_cond);
+    pthread_cond_destroy(&a->watch.cond);
     pthread_mutex_destroy(&a->lock);
     free(a);
 }
@@ -190,10 +193,10 @@ void account_status(struct account *a, struct buf *out)
     pool_status(a->pool, out);
     account_lock(a);
     size_t loaded = 0, messages = 0, bytes = 0;
-    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
-        loaded += f->loaded;
-        messages += f->msgs.live;
-        bytes += msgtable_bytes(&f->msgs);
+    for (struct folder *f = tree_first(a); f; f = tree_next(f)) {
+        loaded += f->facts.loaded;
+        messages += f->facts.msgs.live;
+        bytes += msgtable_bytes(&f->facts.msgs);
     }
     buf_addf(out,
              "folders: %zu\nfolders loaded: %zu\nmessages known: %zu\n"
@@ -204,8 +207,9 @@ void account_status(struct account *a, struct buf *out)
              "bytes fetched ahead and not read: %" PRIu64
              "\nmessages of another size than announced: "
              "%" PRIu64 "\nwake-ups of the watcher: %" PRIu64 "\n",
-             a->nfolders, loaded, messages, bytes, a->body_bytes, a->body_inflight, a->stream_ahead,
-             a->n_reads, a->n_read_hits, a->n_fetches, a->n_ahead_bytes, a->ahead_inflight,
-             walk_unread(&a->walks), a->n_wrong_sizes, a->n_watch_wakeups);
+             a->tree.n, loaded, messages, bytes, a->bodies.bytes, a->bodies.inflight,
+             a->bodies.stream_ahead, a->bodies.n_reads, a->bodies.n_read_hits, a->bodies.n_fetches,
+             a->ahead.n_bytes, a->ahead.inflight, walk_unread(&a->ahead.walks),
+             a->bodies.n_wrong_sizes, a->watch.n_wakeups);
     account_unlock(a);
 }

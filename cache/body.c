@@ -15,14 +15,18 @@
  * Who has read straight on for a while gets the whole rest of a large message in one fetch, a
  * stream, since servers look for the beginning of each window, and some from the first byte on. It
  * is held while enough lies ahead of its reader, and ends when he does not come back for it. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <uthash.h>
 #include <utlist.h>
 
 #include "cache/extent.h"
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
@@ -83,7 +87,7 @@ struct body {
 static struct body *find_body(struct account *a, uint64_t n)
 {
     struct body *b;
-    HASH_FIND(hh, a->bodies, &n, sizeof n, b);
+    HASH_FIND(hh, a->bodies.all, &n, sizeof n, b);
     return b;
 }
 
@@ -92,19 +96,19 @@ static struct body *use_body(struct account *a, uint64_t n)
 {
     struct body *b = find_body(a, n);
     if (b) {
-        HASH_DEL(a->bodies, b);
+        HASH_DEL(a->bodies.all, b);
     } else {
         b = mem_zalloc(sizeof *b);
         b->number = n;
     }
-    HASH_ADD(hh, a->bodies, number, sizeof b->number, b);
+    HASH_ADD(hh, a->bodies.all, number, sizeof b->number, b);
     return b;
 }
 
 static void drop_chunk(struct account *a, struct body *b, struct chunk *c)
 {
     DL_DELETE(b->chunks, c);
-    a->body_bytes -= c->len;
+    a->bodies.bytes -= c->len;
     blob_unref(c->bytes);
     free(c);
 }
@@ -122,7 +126,7 @@ static void drop_body(struct account *a, struct body *b)
         b->forgotten = true;
         return;
     }
-    HASH_DEL(a->bodies, b);
+    HASH_DEL(a->bodies.all, b);
     free(b);
 }
 
@@ -136,7 +140,7 @@ void body_forget(struct account *a, uint32_t gen, uint32_t uid)
 void bodies_free(struct account *a)
 {
     struct body *b, *tmp;
-    HASH_ITER (hh, a->bodies, b, tmp)
+    HASH_ITER (hh, a->bodies.all, b, tmp)
         drop_body(a, b);
 }
 
@@ -144,18 +148,18 @@ void bodies_free(struct account *a)
 static void evict(struct account *a, struct body *keep, uint64_t reader)
 {
     struct body *b, *tmp;
-    HASH_ITER (hh, a->bodies, b, tmp) {
-        if (a->body_bytes <= a->config->cache)
+    HASH_ITER (hh, a->bodies.all, b, tmp) {
+        if (a->bodies.bytes <= a->config->cache)
             return;
         if (b == keep)
             continue;
         drop_chunks(a, b);
         if (!b->fetches && !b->no_data && !b->extent.probes) {
-            HASH_DEL(a->bodies, b);
+            HASH_DEL(a->bodies.all, b);
             free(b);
         }
     }
-    while (a->body_bytes > a->config->cache && keep && keep->chunks &&
+    while (a->bodies.bytes > a->config->cache && keep && keep->chunks &&
            keep->chunks->off + keep->chunks->len <= reader)
         drop_chunk(a, keep, keep->chunks);
 }
@@ -164,7 +168,7 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
  * small and cannot be done without. */
 static void drop_all(struct account *a)
 {
-    for (struct body *b = a->bodies; b; b = b->hh.next)
+    for (struct body *b = a->bodies.all; b; b = b->hh.next)
         drop_chunks(a, b);
 }
 
@@ -204,12 +208,12 @@ struct body_op {
 /* Says, once for a mount in the log, that announced sizes are not to be relied on. */
 static void note_wrong(struct account *a, const struct folder *f, const struct msg *m, uint64_t was)
 {
-    if (!a->n_wrong_sizes++)
+    if (!a->bodies.n_wrong_sizes++)
         log_warn("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced; the sizes that "
                  "this server announces are shown until a message was read",
-                 f->wire, m->uid, m->size, was);
+                 f->facts.wire, m->uid, m->size, was);
     else
-        log_debug("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced", f->wire,
+        log_debug("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced", f->facts.wire,
                   m->uid, m->size, was);
 }
 
@@ -256,16 +260,16 @@ static void learn(struct account *a, struct body *b, uint64_t off, size_t got, s
     if (off == 0 && got == len && !whole)
         b->first = len;
     if (b->first && msg_size(m) > b->first && (whole ? got > b->first : m->size > b->first))
-        a->windows = true;
+        a->bodies.windows = true;
     if (m->flags & MSG_SIZED)
         return;
     if (whole) {
         settle(a, b, f, m, got);
         return;
     }
-    bool last = got && got < len && (off + got == m->size || got < a->longest_window);
-    if (got > a->longest_window)
-        a->longest_window = got;
+    bool last = got && got < len && (off + got == m->size || got < a->bodies.longest_window);
+    if (got > a->bodies.longest_window)
+        a->bodies.longest_window = got;
     extent_learn(&b->extent, off, got, len, last);
     if (!extent_known(&b->extent))
         return;
@@ -281,7 +285,7 @@ static void keep_bytes(struct account *a, struct body *b, uint64_t off, struct b
     c->off = off;
     c->len = bytes->len;
     c->bytes = blob_ref(bytes);
-    a->body_bytes += c->len;
+    a->bodies.bytes += c->len;
     DL_INSERT_INORDER(b->chunks, c, by_offset);
 }
 
@@ -360,7 +364,7 @@ static uint64_t stream_ahead(const struct fetch *f)
 /* Bytes have come. */
 static void stream_fill(struct account *a, struct fetch *f)
 {
-    a->stream_ahead = stream_ahead(f);
+    a->bodies.stream_ahead = stream_ahead(f);
     if (stream_ahead(f) >= stream_most(a, f) && !f->waiters)
         atomic_store(&f->op->hold, true);
 }
@@ -372,7 +376,7 @@ static void stream_drain(struct account *a, struct body *b, uint64_t off, uint64
     if (!f || off > fetch_head(f) || end < f->reader)
         return;
     f->reader = end;
-    a->stream_ahead = stream_ahead(f);
+    a->bodies.stream_ahead = stream_ahead(f);
     atomic_store(&f->op->used_at, clock_ms());
     if (atomic_load(&f->op->hold) && stream_ahead(f) <= stream_most(a, f) / 2)
         pool_resume(a->pool, f->op);
@@ -398,7 +402,7 @@ static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *b
         b->extent.seen = off + bytes->len;
     struct waiter *woken = waiters_take(&f->waiters);
     if (op->pieces)
-        a->pieces = PIECES_YES;
+        a->bodies.pieces = PIECES_YES;
     if (f->op)
         stream_fill(a, f);
     evict(a, b, 0);
@@ -441,8 +445,8 @@ static void stream_end(struct account *a, struct body *b, struct fetch *f)
     b->left = f->got + 1 < f->len;
     if (b->left && b->frontier == f->off + f->len)
         b->frontier = fetch_head(f);
-    a->streaming = false;
-    a->stream_ahead = 0;
+    a->bodies.streaming = false;
+    a->bodies.stream_ahead = 0;
 }
 
 /* All has come that the server sends for it. */
@@ -479,8 +483,8 @@ static void on_body_done(struct op *op)
     else if (!err)
         b->no_data = false;
     if (!op->err && !op->pieces && f->got >= TELLING)
-        a->pieces = PIECES_NO;
-    a->body_inflight -= fetch_share(a, f);
+        a->bodies.pieces = PIECES_NO;
+    a->bodies.inflight -= fetch_share(a, f);
     DL_DELETE(b->fetches, f);
     if (f->op)
         stream_end(a, b, f);
@@ -493,7 +497,7 @@ static void on_body_done(struct op *op)
     struct waiter *woken = waiters_take(&f->waiters);
     /* Before they are served, their bytes must not be evicted: what is evicted is of others. */
     if (b->forgotten && !b->fetches) {
-        HASH_DEL(a->bodies, b);
+        HASH_DEL(a->bodies.all, b);
         free(b);
     } else {
         evict(a, b, 0);
@@ -512,15 +516,15 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
                                   uint32_t uid, uint64_t off, size_t len, enum kind kind)
 {
     bool stream = kind == STREAM || kind == WHOLE_STREAM;
-    struct op *op = op_new(OP_BODY, folder->wire, folder->uidvalidity);
+    struct op *op = op_new(OP_BODY, folder->facts.wire, folder->facts.uidvalidity);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->off = off;
     f->len = len;
     f->op = stream ? op : NULL;
     f->whole = kind == WHOLE || kind == WHOLE_STREAM;
     DL_APPEND(b->fetches, f);
-    a->body_inflight += fetch_share(a, f);
-    a->n_fetches++;
+    a->bodies.inflight += fetch_share(a, f);
+    a->bodies.n_fetches++;
 
     struct body_op *bo = mem_alloc(sizeof *bo);
     *bo = (struct body_op){a, f, b->number};
@@ -548,15 +552,15 @@ static bool ends_there(const struct msg *m, uint64_t end)
 static struct fetch *start_whole(struct account *a, struct body *b, const struct folder *folder,
                                  const struct msg *m, uint64_t reader)
 {
-    bool stream = msg_size(m) >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT && !a->streaming &&
-                  !b->left && pool_may_stream(a->pool);
+    bool stream = msg_size(m) >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT &&
+                  !a->bodies.streaming && !b->left && pool_may_stream(a->pool);
     drop_chunks(a, b); /* they may not be what they were taken for */
     b->extent = (struct extent){0};
     struct fetch *f =
         submit_fetch(a, b, folder, m->uid, 0, LIMIT_LITERAL, stream ? WHOLE_STREAM : WHOLE);
     b->frontier = 0; /* nobody asks for what is ahead of its reader */
     if (stream) {
-        a->streaming = true;
+        a->bodies.streaming = true;
         b->stream = f;
         f->reader = reader;
     }
@@ -567,12 +571,12 @@ static struct fetch *start_whole(struct account *a, struct body *b, const struct
  * whether the server knows windows at all? */
 static bool begins_first(const struct account *a, const struct body *b, uint64_t off)
 {
-    return off > 0 && !a->windows && !b->began;
+    return off > 0 && !a->bodies.windows && !b->began;
 }
 
 static bool wants_whole(struct account *a, const struct body *b, uint64_t off)
 {
-    return b->doubtful || (off > 0 && !a->windows) || pool_ignores_windows(a->pool);
+    return b->doubtful || (off > 0 && !a->bodies.windows) || pool_ignores_windows(a->pool);
 }
 
 static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
@@ -585,14 +589,14 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
         b->run = off;
     }
     /* Many readers at once: smaller windows for all, so that memory stays bounded. */
-    if (a->body_inflight > a->config->cache / 2)
+    if (a->bodies.inflight > a->config->cache / 2)
         b->window = BODY_FIRST_WINDOW;
     size_t len = least > b->window ? least : b->window;
     len = len < LIMIT_WINDOW ? len : LIMIT_WINDOW;
     for (struct chunk *c = b->chunks; c; c = c->next)
         if (c->off > off && c->off - off < len)
             len = (size_t)(c->off - off); /* not what is there already */
-    if (ends_there(msgtable_find(&folder->msgs, uid), off + len))
+    if (ends_there(msgtable_find(&folder->facts.msgs, uid), off + len))
         len++;
     struct fetch *f = submit_fetch(a, b, folder, uid, off, len, WINDOW);
     b->frontier = off + len;
@@ -604,7 +608,8 @@ static struct fetch *start_fetch(struct account *a, struct body *b, const struct
 static bool stream_suits(struct account *a, const struct body *b, const struct msg *m)
 {
     return m->size - b->frontier >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT &&
-           !a->streaming && !b->left && a->pieces != PIECES_NO && pool_may_stream(a->pool);
+           !a->bodies.streaming && !b->left && a->bodies.pieces != PIECES_NO &&
+           pool_may_stream(a->pool);
 }
 
 static void start_stream(struct account *a, struct body *b, const struct folder *folder,
@@ -615,7 +620,7 @@ static void start_stream(struct account *a, struct body *b, const struct folder 
         len = LIMIT_LITERAL - 1;
     if (ends_there(m, b->frontier + len))
         len++;
-    a->streaming = true;
+    a->bodies.streaming = true;
     b->stream = submit_fetch(a, b, folder, m->uid, b->frontier, (size_t)len, STREAM);
     b->frontier += len;
     b->stream->run = b->run;
@@ -652,11 +657,11 @@ static void read_ahead(struct account *a, struct body *b, const struct folder *f
     if (wants_whole(a, b, b->frontier))
         return;
     while (come >= BODY_FIRST_WINDOW && b->frontier < m->size && reader <= b->frontier &&
-           b->frontier - reader < most && a->body_inflight <= a->config->cache / 2) {
+           b->frontier - reader < most && a->bodies.inflight <= a->config->cache / 2) {
         bool stream = come >= STREAM_AFTER && stream_suits(a, b, m);
-        if (stream && a->pieces == PIECES_UNKNOWN && b->fetches && b->window >= TELLING)
+        if (stream && a->bodies.pieces == PIECES_UNKNOWN && b->fetches && b->window >= TELLING)
             break; /* what is under way tells whether they come in pieces */
-        if (stream && a->pieces == PIECES_YES)
+        if (stream && a->bodies.pieces == PIECES_YES)
             start_stream(a, b, folder, m, reader);
         else
             start_fetch(a, b, folder, m->uid, b->frontier, 0);
@@ -671,7 +676,7 @@ static int fetch_for(struct account *a, struct body *b, const struct folder *fol
     uint64_t reader = at;
     bool probe = end || (b->extent.bounded && at >= b->extent.bound);
     if (probe && !extent_probe(&b->extent, &at)) {
-        log_warn("%s: UID %u has no end", folder->wire, m->uid);
+        log_warn("%s: UID %u has no end", folder->facts.wire, m->uid);
         return -EIO;
     }
     if (begins_first(a, b, at))
@@ -714,10 +719,10 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     if (b->number != msg_number(gen, uid))
         b->asked = msg_number(gen, uid);
     size_t have = add_chunks(b, off, len, out);
-    a->n_reads++;
+    a->bodies.n_reads++;
     stream_drain(a, b, off, off + have);
     if (have == len && (sized || off + len < msg_size(m))) {
-        a->n_read_hits++;
+        a->bodies.n_read_hits++;
         read_ahead(a, b, folder, m, off + len);
         evict(a, b, off);
         prefetch_more(a, folder, &lead);

@@ -1,13 +1,18 @@
 /* Changes made through this mount: one operation each, and what its success means for what is
  * known. Nothing known changes before the server has confirmed it. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <uthash.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
+#include "imap/wire/flags.h"
 
 /* A change under way: numbers, never pointers, because anything may be gone when it ends. */
 struct change {
@@ -35,7 +40,7 @@ static struct pending *find_pending(struct account *a, uint32_t gen, uint32_t ui
 {
     uint64_t number = msg_number(gen, uid);
     struct pending *p;
-    HASH_FIND(hh, a->pending, &number, sizeof number, p);
+    HASH_FIND(hh, a->changes.pending, &number, sizeof number, p);
     return p;
 }
 
@@ -51,7 +56,7 @@ static void pending_begin(struct account *a, uint32_t gen, uint32_t uid)
 {
     struct pending *p = mem_zalloc(sizeof *p);
     p->number = msg_number(gen, uid);
-    HASH_ADD(hh, a->pending, number, sizeof p->number, p);
+    HASH_ADD(hh, a->changes.pending, number, sizeof p->number, p);
 }
 
 static void pending_end(struct account *a, uint32_t gen, uint32_t uid)
@@ -60,11 +65,11 @@ static void pending_end(struct account *a, uint32_t gen, uint32_t uid)
     if (!p)
         return;
     struct folder *f = p->vanished ? folder_by_gen(a, gen) : NULL;
-    if (f && msgtable_find(&f->msgs, uid)) {
-        f->dirty |= CHANGE_EXPUNGE; /* the change failed, or left it there */
+    if (f && msgtable_find(&f->facts.msgs, uid)) {
+        f->watch.hints |= CHANGE_EXPUNGE; /* the change failed, or left it there */
         watch_folder(a, f);
     }
-    HASH_DEL(a->pending, p);
+    HASH_DEL(a->changes.pending, p);
     free(p);
 }
 
@@ -79,7 +84,7 @@ static struct change *change_new(struct account *a, struct waiter *w)
 static struct op *change_op(struct change *c, enum op_kind kind, const struct folder *f,
                             void (*done)(struct op *))
 {
-    struct op *op = op_new(kind, f->wire, f->uidvalidity);
+    struct op *op = op_new(kind, f->facts.wire, f->facts.uidvalidity);
     op->ctx = c;
     op->done = done;
     return op;
@@ -98,8 +103,8 @@ static void change_end(struct change *c, struct op *op, int err)
 
 static void add_spare(struct op *op, const struct folder *f)
 {
-    for (size_t i = 0; i < f->own_deleted.n; i++)
-        uidset_add(&op->spare, f->own_deleted.r[i].lo, f->own_deleted.r[i].hi);
+    for (size_t i = 0; i < f->facts.own_deleted.n; i++)
+        uidset_add(&op->spare, f->facts.own_deleted.r[i].lo, f->facts.own_deleted.r[i].hi);
 }
 
 /* Finds a message that nothing else is being done to. */
@@ -119,7 +124,7 @@ static struct op *message_op(struct change *c, struct folder *f, const struct ms
     c->gen = f->gen;
     c->uid = m->uid;
     c->was = *m;
-    c->label = mem_strdup(msgtable_label(&f->msgs, m));
+    c->label = mem_strdup(msgtable_label(&f->facts.msgs, m));
     pending_begin(c->a, c->gen, c->uid);
     struct op *op = change_op(c, kind, f, done);
     op->uid = m->uid;
@@ -135,7 +140,7 @@ static void check_stale(struct account *a, uint32_t gen, int err)
         folder_reset(a, f);
         folder_tell(a, f);
     } else if (f && err == -ENOENT) {
-        folder_doubt(f);
+        folder_expire(f);
     }
 }
 
@@ -147,9 +152,9 @@ static bool is_of(struct folder *d, const struct op *op)
 {
     if (!op->new_uid || !op->new_uidvalidity)
         return false;
-    if (!d->uidvalidity && !d->loaded && !d->syncing && !d->msgs.n)
-        d->uidvalidity = op->new_uidvalidity;
-    return d->uidvalidity == op->new_uidvalidity;
+    if (!d->facts.uidvalidity && !d->facts.loaded && !d->sync.on && !d->facts.msgs.n)
+        d->facts.uidvalidity = op->new_uidvalidity;
+    return d->facts.uidvalidity == op->new_uidvalidity;
 }
 
 /* A message that the server has not described yet where it is now is presumed to be there what it
@@ -157,31 +162,31 @@ static bool is_of(struct folder *d, const struct op *op)
 static void presume(struct change *c, struct folder *d, struct msg *m, bool is_new)
 {
     struct folder *from = folder_by_gen(c->a, c->gen);
-    const struct msg *was = from ? msgtable_find(&from->msgs, c->uid) : NULL;
-    const char *label = was ? msgtable_label(&from->msgs, was) : c->label;
+    const struct msg *was = from ? msgtable_find(&from->facts.msgs, c->uid) : NULL;
+    const char *label = was ? msgtable_label(&from->facts.msgs, was) : c->label;
     if (!was)
         was = &c->was;
     m->date = was->date;
     m->size = was->size;
     m->resized = was->resized;
     m->flags |= was->flags & (MSG_NAMED | MSG_SIZED);
-    msgtable_set_label(&d->msgs, m, label, strlen(label));
+    msgtable_set_label(&d->facts.msgs, m, label, strlen(label));
     if (!is_new)
         return; /* its flags were told, perhaps */
     m->flags |= was->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_DELETED;
     if (from) /* each folder numbers its sets of keywords */
-        m->flags |=
-            keywords_number_of_text(&d->keywords, keywords_text(&from->keywords, msg_keywords(was)))
-            << MSG_KEYWORDS_SHIFT;
+        m->flags |= keywords_number_of_text(&d->facts.keywords,
+                                            keywords_text(&from->facts.keywords, msg_keywords(was)))
+                    << MSG_KEYWORDS_SHIFT;
 }
 
 /* The folder is another one than is known, or it is not said where in it the message is. */
 static void arrive_unseen(struct account *a, struct folder *d, const struct op *op)
 {
-    folder_doubt(d);
-    memset(d->probed, 0, sizeof d->probed); /* what was not there may be there now */
-    d->none_at = 0;
-    if (op->new_uid && d->uidvalidity)
+    folder_expire(d);
+    memset(d->fresh.probed, 0, sizeof d->fresh.probed); /* what was not there may be there now */
+    d->fresh.none_at = 0;
+    if (op->new_uid && d->facts.uidvalidity)
         watch_poll(a, d);
 }
 
@@ -190,23 +195,24 @@ static void arrive_unseen(struct account *a, struct folder *d, const struct op *
 static void arrive(struct change *c, struct folder *d, const struct op *op)
 {
     struct account *a = c->a;
-    bool sure = is_of(d, op), is_new = sure && !msgtable_knows(&d->msgs, op->new_uid);
+    bool sure = is_of(d, op), is_new = sure && !msgtable_knows(&d->facts.msgs, op->new_uid);
     struct msg *m = sure ? folder_add(d, op->new_uid) : NULL;
     if (!m) {
         arrive_unseen(a, d, op);
         return;
     }
     if (op->new_uid < UINT32_MAX) {
-        d->none_from = op->new_uid + 1; /* it got the next one there was */
-        d->none_at = op->submitted;
+        d->fresh.none_from = op->new_uid + 1; /* it got the next one there was */
+        d->fresh.none_at = op->submitted;
     }
     if (!(m->flags & MSG_NAMED)) {
         presume(c, d, m, is_new);
-        d->version++;
+        d->news.version++;
         if (m->flags & MSG_NAMED && msg_visible(m))
             folder_event(a, d, m, EVENT_NEW);
-        else if (d->uidnext == op->new_uid && op->new_uid < UINT32_MAX)
-            d->uidnext++; /* not described where it was, it will not be here: nobody waits for it */
+        else if (d->facts.uidnext == op->new_uid && op->new_uid < UINT32_MAX)
+            d->facts.uidnext++; /* not described where it was, it will not be here: nobody waits for
+                                   it */
     }
     char own[32]; /* was known not to be there, perhaps */
     snprintf(own, sizeof own, "%u.eml", op->new_uid);
@@ -218,7 +224,7 @@ static void leave(struct change *c, bool expunged)
 {
     struct account *a = c->a;
     struct folder *f = folder_by_gen(a, c->gen);
-    struct msg *m = f ? msgtable_find(&f->msgs, c->uid) : NULL;
+    struct msg *m = f ? msgtable_find(&f->facts.msgs, c->uid) : NULL;
     if (!m)
         return;
     if (expunged) {
@@ -229,8 +235,8 @@ static void leave(struct change *c, bool expunged)
     struct msg_info info;
     msg_describe(a, f, m, &info);
     m->flags |= FLAG_DELETED;
-    uidset_add(&f->own_deleted, c->uid, c->uid);
-    f->version++;
+    uidset_add(&f->facts.own_deleted, c->uid, c->uid);
+    f->news.version++;
     a->hooks.msg_gone(a->hooks.ctx, &info);
     folder_event(a, f, m, EVENT_EXPUNGED);
     folder_tell(a, f);
@@ -275,10 +281,10 @@ static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct fol
     struct op *op = message_op(c, f, m, OP_MOVE, on_moved);
     c->dest = folder_id(a, d);
     c->name = name ? mem_strdup(name) : NULL;
-    op->dest = mem_strdup(d->wire);
-    if (d->loaded && d->uidvalidity) {
-        op->dest_uidnext = d->uidnext ? d->uidnext : 1;
-        op->dest_uidvalidity = d->uidvalidity;
+    op->dest = mem_strdup(d->facts.wire);
+    if (d->facts.loaded && d->facts.uidvalidity) {
+        op->dest_uidnext = d->facts.uidnext ? d->facts.uidnext : 1;
+        op->dest_uidvalidity = d->facts.uidvalidity;
     }
     d->arrivals++;
     pool_submit(a->pool, op);
@@ -290,7 +296,7 @@ int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, c
 {
     account_lock(a);
     struct folder *d = folder_by_id(a, dest);
-    int err = !d ? -ESTALE : d->noselect ? -EPERM : submit_move(a, gen, uid, d, name, w);
+    int err = !d ? -ESTALE : d->facts.noselect ? -EPERM : submit_move(a, gen, uid, d, name, w);
     account_unlock(a);
     return err;
 }
@@ -319,8 +325,8 @@ static struct folder *trash_folder(struct account *a, int *err)
         return NULL;
     struct folder *f = NULL;
     if (strcmp(trash, "auto") == 0) {
-        for (f = a->by_id; f; f = f->by_id.next)
-            if (strcasecmp(f->special_use, "\\Trash") == 0)
+        for (f = tree_first(a); f; f = tree_next(f))
+            if (strcasecmp(f->facts.special_use, "\\Trash") == 0)
                 break;
     } else {
         f = tree_path(a, trash);
@@ -369,8 +375,8 @@ static void on_plain_done(struct op *op)
     account_lock(a);
     struct folder *f = folder_by_id(a, c->folder);
     if (f && op->kind == OP_QUOTA && !op->err) {
-        f->quota_used = op->quota_used;
-        f->quota_limit = op->quota_limit;
+        f->facts.quota_used = op->quota_used;
+        f->facts.quota_limit = op->quota_limit;
     }
     if (op->kind == OP_STORE)
         check_stale(a, c->gen, op->err);
@@ -400,7 +406,7 @@ int account_quota(struct account *a, uint32_t folder, struct waiter *w)
     int err = -ESTALE;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
-    if (f && f->noselect)
+    if (f && f->facts.noselect)
         f = folder_by_wire(a, "INBOX");
     if (f) {
         struct change *c = change_new(a, w);
@@ -423,7 +429,7 @@ static void on_created(struct op *op)
     if (!op->err && parent)
         tree_insert(a, parent, c->wire, c->delim);
     else
-        a->tree_at = 0;
+        listing_expire(a);
     account_unlock(a);
     change_end(c, op, op->err);
 }
@@ -438,7 +444,7 @@ int account_mkdir(struct account *a, uint32_t parent, const char *name, struct w
         struct change *c = change_new(a, w);
         c->folder = parent;
         c->wire = mem_strdup(buf_str(&wire));
-        c->delim = p->delim ? p->delim : a->root->delim;
+        c->delim = p->facts.delim ? p->facts.delim : a->tree.root->facts.delim;
         struct op *op = op_new(OP_CREATE, c->wire, 0);
         op->ctx = c;
         op->done = on_created;
@@ -458,9 +464,9 @@ static void on_made(struct op *op)
     struct folder *f = folder_by_id(a, c->folder);
     if (!op->err && f) {
         tree_noselect(a, f, false);
-        a->tree_changes++;
+        listing_changed(a);
     } else {
-        a->tree_at = 0;
+        listing_expire(a);
     }
     account_unlock(a);
     /* There already, which LIST knew nothing of: a mailbox that holds no messages. */
@@ -474,7 +480,7 @@ int account_make(struct account *a, uint32_t folder, struct waiter *w)
     struct folder *f = folder_by_id(a, folder);
     if (!f) {
         err = -ESTALE;
-    } else if (f == a->root) {
+    } else if (f == a->tree.root) {
         err = -EPERM;
     } else {
         struct change *c = change_new(a, w);
@@ -488,7 +494,8 @@ int account_make(struct account *a, uint32_t folder, struct waiter *w)
 /* The folders that this mount must never remove or rename. */
 static bool is_fixed(const struct account *a, const struct folder *f)
 {
-    return f == a->root || f == a->top || (f->parent == a->root && strcmp(f->name, "INBOX") == 0);
+    return f == a->tree.root || f == a->tree.top ||
+           (f->parent == a->tree.root && strcmp(f->facts.name, "INBOX") == 0);
 }
 
 static void on_removed(struct op *op)
@@ -501,15 +508,15 @@ static void on_removed(struct op *op)
         struct folder *parent = f->parent;
         tree_remove(a, f);
         folder_tell(a, parent);
-        a->tree_changes++;
+        listing_changed(a);
     } else {
-        a->tree_at = 0;
+        listing_expire(a);
         if (f) {
-            folder_doubt(f);
+            folder_expire(f);
             f->removing = false;
         }
     }
-    struct waiter *orphans = waiters_take(&a->orphans);
+    struct waiter *orphans = waiters_take(&a->listings.orphans);
     account_unlock(a);
     wake_all(orphans, 0);
     change_end(c, op, op->err);
@@ -532,7 +539,7 @@ int account_rmdir(struct account *a, uint32_t folder, struct waiter *w)
         struct change *c = change_new(a, w);
         c->folder = folder;
         struct op *op = change_op(c, OP_REMOVE, f, on_removed);
-        op->delim = f->delim;
+        op->delim = f->facts.delim;
         f->removing = true;
         add_spare(op, f);
         pool_submit(a->pool, op);
@@ -550,8 +557,8 @@ static void on_renamed(struct op *op)
     if (!op->err && f && parent)
         tree_rename(a, f, parent, c->wire);
     else
-        a->tree_at = 0;
-    tree_rename_end(a);
+        listing_expire(a);
+    listing_rename_end(a);
     account_unlock(a);
     change_end(c, op, op->err);
 }
@@ -575,8 +582,8 @@ int account_rename(struct account *a, uint32_t folder, uint32_t parent, const ch
         c->wire = mem_strdup(buf_str(&wire));
         struct op *op = change_op(c, OP_RENAME, f, on_renamed);
         op->dest = mem_strdup(c->wire);
-        op->delim = f->delim;
-        tree_rename_begin(a);
+        op->delim = f->facts.delim;
+        listing_rename_begin(a);
         pool_submit(a->pool, op);
         err = -EINPROGRESS;
     }

@@ -4,11 +4,15 @@
  * They are cut out of the message's first bytes where these are here. Else they are fetched, once
  * for all who ask meanwhile; and once somebody asks about message after message of a folder, those
  * of its neighbours come along, at most AHEAD_PER_ASKED for each he has asked about. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <uthash.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/mem.h"
@@ -42,7 +46,7 @@ struct header_set {
 static struct header *find_header(struct account *a, uint64_t n)
 {
     struct header *h;
-    HASH_FIND(hh, a->headers, &n, sizeof n, h);
+    HASH_FIND(hh, a->headers.all, &n, sizeof n, h);
     return h;
 }
 
@@ -50,14 +54,14 @@ static struct header *add_header(struct account *a, uint64_t n)
 {
     struct header *h = mem_zalloc(sizeof *h);
     h->number = n;
-    HASH_ADD(hh, a->headers, number, sizeof h->number, h);
+    HASH_ADD(hh, a->headers.all, number, sizeof h->number, h);
     return h;
 }
 
 static void drop_header(struct account *a, struct header *h)
 {
-    a->header_bytes -= h->here ? sizeof *h + h->len : 0;
-    HASH_DEL(a->headers, h);
+    a->headers.bytes -= h->here ? sizeof *h + h->len : 0;
+    HASH_DEL(a->headers.all, h);
     free(h->fields);
     free(h);
 }
@@ -72,7 +76,7 @@ void header_forget(struct account *a, uint32_t gen, uint32_t uid)
 void headers_free(struct account *a)
 {
     struct header *h, *tmp;
-    HASH_ITER (hh, a->headers, h, tmp)
+    HASH_ITER (hh, a->headers.all, h, tmp)
         drop_header(a, h);
 }
 
@@ -126,10 +130,10 @@ static void keep(struct account *a, struct header *h, struct buf *fields)
     h->here = true;
     h->len = fields->len;
     h->fields = buf_steal(fields);
-    a->header_bytes += sizeof *h + h->len;
+    a->headers.bytes += sizeof *h + h->len;
     struct header *old, *tmp;
-    HASH_ITER (hh, a->headers, old, tmp) {
-        if (a->header_bytes <= KEPT)
+    HASH_ITER (hh, a->headers.all, old, tmp) {
+        if (a->headers.bytes <= KEPT)
             break;
         if (old->here && old != h)
             drop_header(a, old);
@@ -152,7 +156,7 @@ static struct header *cut(struct account *a, const struct folder *f, const struc
 
 void header_keep(struct account *a, const struct folder *f, const struct msg *m)
 {
-    if (a->header_walk.gen && clock_ms() - a->header_walk.at < KEEP_ASKED &&
+    if (a->headers.walk.gen && clock_ms() - a->headers.walk.at < KEEP_ASKED &&
         !find_header(a, msg_number(f->gen, m->uid)))
         cut(a, f, m);
 }
@@ -225,8 +229,8 @@ static unsigned gather(struct account *a, const struct folder *f, uint32_t after
                        unsigned most, struct uidset *uids)
 {
     unsigned n = 0;
-    const struct msg *m = msgtable_after(&f->msgs, after);
-    for (; m && m->uid <= upto && n < most; m = msgtable_after(&f->msgs, m->uid)) {
+    const struct msg *m = msgtable_after(&f->facts.msgs, after);
+    for (; m && m->uid <= upto && n < most; m = msgtable_after(&f->facts.msgs, m->uid)) {
         if (!msg_visible(m) || find_header(a, msg_number(f->gen, m->uid)))
             continue;
         if (uids->n >= LIMIT_COMMAND / 24) /* many gaps make a long command */
@@ -241,7 +245,7 @@ static unsigned gather(struct account *a, const struct folder *f, uint32_t after
 /* Somebody asks about the message: how many others are worth asking for with it? */
 static unsigned walk(struct account *a, const struct folder *f, const struct msg *m)
 {
-    struct header_walk *w = &a->header_walk;
+    struct header_walk *w = &a->headers.walk;
     int64_t now = clock_ms();
     if (w->gen != f->gen || now - w->at > WALK_PAUSE)
         *w = (struct header_walk){.gen = f->gen};
@@ -264,7 +268,7 @@ static struct header *fetch(struct account *a, const struct folder *f, const str
     most -= gather(a, f, m->uid, UINT32_MAX, most, &set->uids);
     /* Who comes from the other end, or in no order, has the others behind him. */
     gather(a, f, m->uid > most ? m->uid - most - 1 : 0, m->uid, most, &set->uids);
-    struct op *op = op_new(OP_HEADER, f->wire, f->uidvalidity);
+    struct op *op = op_new(OP_HEADER, f->facts.wire, f->facts.uidvalidity);
     for (size_t i = 0; i < set->uids.n; i++)
         uidset_add(&op->uids, set->uids.r[i].lo, set->uids.r[i].hi);
     op->text = mem_strdup(ACCOUNT_FIELDS);

@@ -4,53 +4,55 @@
  * off where that one is. So what is left after a refusal is asked for in halves, until the one in
  * doubt is asked for alone; what is not described then, or with an OK, is listed by its UID, at
  * once. Now and then it is asked for once more. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <inttypes.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
 
 enum { ASK_AGAIN = 5 * 60 * 1000 }; /* ms */
 
-void holes_end(struct folder *f)
+void holes_end(struct holes *h)
 {
-    uidset_free(&f->holes.todo);
-    uidset_free(&f->holes.asked);
-    uidset_free(&f->holes.doubt);
-    f->holes = (struct holes){0};
+    uidset_free(&h->todo);
+    uidset_free(&h->asked);
+    uidset_free(&h->undescribed);
+    *h = (struct holes){0};
 }
 
 /* Nothing is known of it but its UID, or not even that; not so if it was just revived. */
 static bool is_undescribed(const struct folder *f, uint32_t uid)
 {
-    const struct msg *m = msgtable_find(&f->msgs, uid);
-    return m ? !(m->flags & MSG_NAMED) : !msgtable_knows(&f->msgs, uid);
+    const struct msg *m = msgtable_find(&f->facts.msgs, uid);
+    return m ? !(m->flags & MSG_NAMED) : !msgtable_knows(&f->facts.msgs, uid);
 }
 
 /* One that is listed by its UID already is left alone, unless it is time to ask for all again; and
  * one that could not be listed, always. */
 static bool is_hole(const struct folder *f, uint32_t uid)
 {
-    const struct msg *m = msgtable_find(&f->msgs, uid);
-    if (!m && f->msgs.n >= LIMIT_MESSAGES)
+    const struct msg *m = msgtable_find(&f->facts.msgs, uid);
+    if (!m && f->facts.msgs.n >= LIMIT_MESSAGES)
         return false;
-    return is_undescribed(f, uid) && (!m || !m->size || f->holes.all);
+    return is_undescribed(f, uid) && (!m || !m->size || f->sync.holes.all);
 }
 
 bool holes_due(struct folder *f)
 {
-    if (!f->undescribed || clock_ms() < f->describe_at)
+    if (!f->facts.undescribed || clock_ms() < f->fresh.describe_at)
         return false;
-    f->describe_at = clock_ms() + ASK_AGAIN;
-    f->holes.all = true;
+    f->fresh.describe_at = clock_ms() + ASK_AGAIN;
+    f->sync.holes.all = true;
     return true;
 }
 
 void holes_find(struct folder *f, const struct uidset *found)
 {
-    struct holes *h = &f->holes;
+    struct holes *h = &f->sync.holes;
     size_t n = 0;
     uidset_free(&h->todo);
     for (size_t i = 0; i < found->n && n < LIMIT_HOLES; i++)
@@ -62,9 +64,9 @@ void holes_find(struct folder *f, const struct uidset *found)
     h->more = n == LIMIT_HOLES;
     h->upto = n ? h->todo.r[h->todo.n - 1].hi : 0;
     if (n)
-        f->todo |= SYNC_HOLES;
+        f->sync.todo |= SYNC_HOLES;
     else
-        f->undescribed &= !h->all;
+        f->facts.undescribed &= !h->all;
     if (h->more)
         h->all = false; /* or the same ones might come again and again */
 }
@@ -107,8 +109,8 @@ static char *set_text(const struct uidset *set)
 
 char *holes_ask(struct folder *f)
 {
-    take_portion(&f->holes, f->holes.refusals > 0);
-    return set_text(&f->holes.asked);
+    take_portion(&f->sync.holes, f->sync.holes.refusals > 0);
+    return set_text(&f->sync.holes.asked);
 }
 
 static void list_by_uid(struct folder *f, const struct uidset *uids)
@@ -118,7 +120,7 @@ static void list_by_uid(struct folder *f, const struct uidset *uids)
             struct msg *m = folder_add(f, (uint32_t)uid);
             if (m && !m->size)
                 m->size = MSG_UNKNOWN_SIZE;
-            uidset_add(&f->holes.doubt, (uint32_t)uid, (uint32_t)uid);
+            uidset_add(&f->sync.holes.undescribed, (uint32_t)uid, (uint32_t)uid);
         }
 }
 
@@ -146,21 +148,21 @@ static void judge(struct holes *h, bool refused, uint64_t described, uint64_t le
 
 static void finish(struct folder *f)
 {
-    struct holes *h = &f->holes;
-    if (h->doubt.n) {
+    struct holes *h = &f->sync.holes;
+    if (h->undescribed.n) {
         log_info("%s: the server does not describe %" PRIu64 " of its messages, such as UID %u",
-                 f->wire, uidset_count(&h->doubt), h->doubt.r[0].lo);
-        f->describe_at = clock_ms() + ASK_AGAIN;
-        f->todo |= SYNC_DOUBT;
+                 f->facts.wire, uidset_count(&h->undescribed), h->undescribed.r[0].lo);
+        f->fresh.describe_at = clock_ms() + ASK_AGAIN;
+        f->sync.todo |= SYNC_BARE;
     }
-    f->undescribed = h->doubt.n || (f->undescribed && !h->all);
+    f->facts.undescribed = h->undescribed.n || (f->facts.undescribed && !h->all);
     if (h->more)
-        f->todo |= SYNC_UIDS;
+        f->sync.todo |= SYNC_UIDS;
 }
 
 void holes_answered(struct folder *f, bool refused)
 {
-    struct holes *h = &f->holes;
+    struct holes *h = &f->sync.holes;
     struct uidset left = {0};
     for (size_t i = 0; i < h->asked.n; i++)
         for (uint64_t uid = h->asked.r[i].lo; uid <= h->asked.r[i].hi; uid++)
@@ -177,14 +179,14 @@ void holes_answered(struct folder *f, bool refused)
         uidset_free(h->hopeless ? &h->todo : &left);
     }
     if (h->todo.n)
-        f->todo |= SYNC_HOLES;
+        f->sync.todo |= SYNC_HOLES;
     else
         finish(f);
 }
 
-char *holes_doubt(struct folder *f)
+char *holes_take_undescribed(struct folder *f)
 {
-    char *text = set_text(&f->holes.doubt);
-    uidset_free(&f->holes.doubt);
+    char *text = set_text(&f->sync.holes.undescribed);
+    uidset_free(&f->sync.holes.undescribed);
     return text;
 }

@@ -1,14 +1,17 @@
 /* What is known of the messages of a folder: rows and expunges are taken in here whoever asked for
  * them, and what changed is told upward. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
+#include "imap/wire/flags.h"
 
 /* ---- messages ---- */
 
@@ -29,35 +32,35 @@ uint64_t msg_place(const struct msg *m)
 /* Listings have it from now on. */
 static void appear(struct folder *f, struct msg *m)
 {
-    f->version++;
-    if (f->loaded || m->uid >= f->load_upto)
+    f->news.version++;
+    if (f->facts.loaded || m->uid >= f->facts.load_upto)
         return;
     m->flags |= MSG_LATE;
-    f->late = true;
+    f->facts.late = true;
 }
 
 struct msg *folder_add(struct folder *f, uint32_t uid)
 {
-    size_t n = f->msgs.n;
-    struct msg *m = msgtable_add(&f->msgs, uid);
-    if (m && f->msgs.n > n)
+    size_t n = f->facts.msgs.n;
+    struct msg *m = msgtable_add(&f->facts.msgs, uid);
+    if (m && f->facts.msgs.n > n)
         appear(f, m);
     return m;
 }
 
 void folder_revive(struct folder *f, struct msg *m)
 {
-    msgtable_revive(&f->msgs, m);
+    msgtable_revive(&f->facts.msgs, m);
     appear(f, m);
 }
 
 struct msg *folder_next(const struct folder *f, uint64_t place)
 {
     bool late = place >= PLACES_LATE;
-    struct msg *m = msgtable_after(&f->msgs, (uint32_t)place);
+    struct msg *m = msgtable_after(&f->facts.msgs, (uint32_t)place);
     while (m && late != ((m->flags & MSG_LATE) != 0))
-        m = msgtable_after(&f->msgs, m->uid);
-    return m || late || !f->late || !f->loaded ? m : folder_next(f, PLACES_LATE);
+        m = msgtable_after(&f->facts.msgs, m->uid);
+    return m || late || !f->facts.late || !f->facts.loaded ? m : folder_next(f, PLACES_LATE);
 }
 
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
@@ -70,11 +73,11 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
     out->date = m->date;
     out->size = msg_size(m);
     out->sized = m->flags & MSG_SIZED;
-    out->doubtful =
-        out->sized ? m->resized > 0 : !m->size || m->size == MSG_UNKNOWN_SIZE || a->n_wrong_sizes;
+    out->doubtful = out->sized ? m->resized > 0
+                               : !m->size || m->size == MSG_UNKNOWN_SIZE || a->bodies.n_wrong_sizes;
     out->place = msg_place(m);
     out->named = m->flags & MSG_NAMED;
-    const char *label = msgtable_label(&f->msgs, m);
+    const char *label = msgtable_label(&f->facts.msgs, m);
     size_t n = strnlen(label, sizeof out->label - 1);
     memcpy(out->label, label, n);
     out->label[n] = '\0';
@@ -83,46 +86,46 @@ void msg_describe(const struct account *a, const struct folder *f, const struct 
 static void say_gone(struct account *a, struct folder *f, const struct msg *m)
 {
     struct msg_info info;
-    f->version++;
+    f->news.version++;
     msg_describe(a, f, m, &info);
     a->hooks.msg_gone(a->hooks.ctx, &info);
     folder_event(a, f, m, EVENT_EXPUNGED);
 }
 
-void folder_doubt(struct folder *f)
+void folder_expire(struct folder *f)
 {
-    f->synced_at = f->told_at = 0;
+    f->fresh.synced_at = f->fresh.heard_at = 0;
 }
 
 void folder_tell(struct account *a, struct folder *f)
 {
-    if (f->told == f->version)
+    if (f->news.told == f->news.version)
         return;
-    f->told = f->version;
-    f->changed = time(NULL);
+    f->news.told = f->news.version;
+    f->news.told_when = time(NULL);
     a->hooks.folder_changed(a->hooks.ctx, folder_id(a, f));
 }
 
 void folder_meet(struct account *a, struct folder *f)
 {
-    if (!f->met)
-        f->told = f->version;
-    f->met = true;
+    if (!f->news.met)
+        f->news.told = f->news.version;
+    f->news.met = true;
     folder_tell(a, f);
 }
 
 static void add_path(const struct account *a, const struct folder *f, struct buf *out)
 {
-    if (f == a->top || !f->parent)
+    if (f == a->tree.top || !f->parent)
         return;
     add_path(a, f->parent, out);
-    buf_addf(out, "%s%s", out->len ? "/" : "", f->name);
+    buf_addf(out, "%s%s", out->len ? "/" : "", f->facts.name);
 }
 
 static void add_flags(const struct folder *f, const struct msg *m, struct buf *out)
 {
     flags_text(m->flags & FLAG_SYSTEM & ~(uint32_t)FLAG_RECENT, out);
-    const char *keywords = keywords_text(&f->keywords, msg_keywords(m));
+    const char *keywords = keywords_text(&f->facts.keywords, msg_keywords(m));
     if (*keywords)
         buf_addf(out, "%s%s", out->len ? " " : "", keywords);
 }
@@ -130,7 +133,7 @@ static void add_flags(const struct folder *f, const struct msg *m, struct buf *o
 void folder_event(struct account *a, const struct folder *f, const struct msg *m,
                   enum account_event what)
 {
-    if (!f->loaded)
+    if (!f->facts.loaded)
         return;
     struct msg_info info;
     struct buf path = {0}, flags = {0};
@@ -149,30 +152,30 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
         say_gone(a, f, m);
     body_forget(a, f->gen, m->uid);
     header_forget(a, f->gen, m->uid);
-    msgtable_remove(&f->msgs, m);
-    if (f->asking)
-        uidset_add(&f->went, m->uid, m->uid);
+    msgtable_remove(&f->facts.msgs, m);
+    if (f->sync.census.on)
+        uidset_add(&f->sync.census.went, m->uid, m->uid);
 }
 
 void folder_forget(struct account *a, struct folder *f)
 {
-    f->loaded = false;
+    f->facts.loaded = false;
     struct msgplace at = {0};
-    for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;)
+    for (struct msg *m; (m = msgtable_walk(&f->facts.msgs, &at)) != NULL;)
         if (!(m->flags & MSG_GONE))
             msg_drop(a, f, m);
     watch_unpromise(a, f);
-    msgtable_clear(&f->msgs);
-    keywords_clear(&f->keywords);
-    uidset_free(&f->own_deleted);
+    msgtable_clear(&f->facts.msgs);
+    keywords_clear(&f->facts.keywords);
+    uidset_free(&f->facts.own_deleted);
     folder_renumber(a, f);
-    f->load_upto = 0;
-    f->late = false;
-    memset(f->probed, 0, sizeof f->probed);
-    f->uidvalidity = f->uidnext = 0;
-    f->none_at = 0;
-    f->modseq = 0;
-    folder_doubt(f);
+    f->facts.load_upto = 0;
+    f->facts.late = false;
+    memset(f->fresh.probed, 0, sizeof f->fresh.probed);
+    f->facts.uidvalidity = f->facts.uidnext = 0;
+    f->fresh.none_at = 0;
+    f->facts.modseq = 0;
+    folder_expire(f);
 }
 
 void folder_reset(struct account *a, struct folder *f)
@@ -185,7 +188,7 @@ struct msg *msg_by_number(struct account *a, uint32_t gen, uint32_t uid, struct 
 {
     for (int hops = 0; hops < 8; hops++) {
         *f = folder_by_gen(a, gen);
-        struct msg *m = *f ? msgtable_find(&(*f)->msgs, uid) : NULL;
+        struct msg *m = *f ? msgtable_find(&(*f)->facts.msgs, uid) : NULL;
         if (m && msg_visible(m))
             return m;
         if (!moved_follow(a, &gen, &uid))
@@ -204,10 +207,11 @@ static uint32_t keyword_bits(struct folder *f, const struct arg *flags)
     for (const struct arg *k = flags; k && n < LIMIT_KEYWORDS; k = k->next)
         if (k->type == ARG_ATOM && k->s.n && *k->s.p != '\\' && k->s.n <= LIMIT_KEYWORD)
             names[n++] = k->s;
-    bool was_full = f->keywords.full;
-    uint32_t number = keywords_number(&f->keywords, names, n);
-    if (f->keywords.full && !was_full)
-        log_warn("%s: too many sets of keywords: messages with others are shown without", f->wire);
+    bool was_full = f->facts.keywords.full;
+    uint32_t number = keywords_number(&f->facts.keywords, names, n);
+    if (f->facts.keywords.full && !was_full)
+        log_warn("%s: too many sets of keywords: messages with others are shown without",
+                 f->facts.wire);
     return number << MSG_KEYWORDS_SHIFT;
 }
 
@@ -222,45 +226,45 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
     if (was_visible && !msg_visible(m))
         say_gone(a, f, m);
     if (!was_visible && msg_visible(m)) {
-        f->version++;
+        f->news.version++;
         if (before & MSG_NAMED && !is_new)
             folder_event(a, f, m, EVENT_NEW); /* rescued from deletion */
     }
     if (was_visible && msg_visible(m) && before & MSG_NAMED && !is_new &&
         (before ^ m->flags) & ~(uint32_t)FLAG_RECENT)
         folder_event(a, f, m, EVENT_FLAGS);
-    if (msg_visible(m) && f->own_deleted.n)
-        uidset_remove(&f->own_deleted, m->uid); /* someone rescued it: it is mail again */
+    if (msg_visible(m) && f->facts.own_deleted.n)
+        uidset_remove(&f->facts.own_deleted, m->uid); /* someone rescued it: it is mail again */
 }
 
 /* A listing may follow the load as long as the rows come one by one: behind a number left out there
  * may be a UID whose row was lost, and it must not be listed too late. */
 static void load_passed(struct folder *f, const struct fetch_row *row)
 {
-    if (f->load_seq && row->seq != f->load_seq && row->seq != f->load_seq + 1)
-        f->load_gap = true;
-    if (!f->load_seq && f->sync_from == 1 && row->seq != 1)
-        f->load_gap = true;
-    if (f->load_gap || row->uid < f->load_upto)
+    if (f->sync.load.seq && row->seq != f->sync.load.seq && row->seq != f->sync.load.seq + 1)
+        f->sync.load.gap = true;
+    if (!f->sync.load.seq && f->sync.from == 1 && row->seq != 1)
+        f->sync.load.gap = true;
+    if (f->sync.load.gap || row->uid < f->facts.load_upto)
         return;
-    f->load_seq = row->seq;
-    f->load_upto = row->uid;
+    f->sync.load.seq = row->seq;
+    f->facts.load_upto = row->uid;
 }
 
 static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
                      const char *label, size_t label_len)
 {
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
-    if (meta && row->uid == f->probe)
-        f->probe_seen = true;
-    if (meta && row->uid > f->met_upto)
-        f->met_upto = row->uid;
-    if (f->counting)
-        uidset_add(&f->counted, row->uid, row->uid);
-    struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->msgs, row->uid);
+    if (meta && row->uid == f->sync.probe.uid)
+        f->sync.probe.seen = true;
+    if (meta && row->uid > f->sync.met_upto)
+        f->sync.met_upto = row->uid;
+    if (f->sync.census.by_rows)
+        uidset_add(&f->sync.census.rows, row->uid, row->uid);
+    struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->facts.msgs, row->uid);
     if (!m) {
-        if (!meta && !f->counting && !msgtable_knows(&f->msgs, row->uid))
-            f->dirty |= CHANGE_EXISTS; /* flags of a message we have not met */
+        if (!meta && !f->sync.census.by_rows && !msgtable_knows(&f->facts.msgs, row->uid))
+            f->watch.hints |= CHANGE_EXISTS; /* flags of a message we have not met */
         return;
     }
     /* What gives the name is taken once: a name stays as long as its message. */
@@ -269,16 +273,16 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
     if (row->has & FETCH_SIZE && !(m->flags & MSG_SIZED))
         m->size = row->size;
     if (row->has & FETCH_HEADER && !(m->flags & MSG_NAMED)) {
-        msgtable_set_label(&f->msgs, m, label, label_len);
+        msgtable_set_label(&f->facts.msgs, m, label, label_len);
         m->flags |= MSG_NAMED;
-        f->version++;
+        f->news.version++;
         is_new = true;
     }
     if (row->has & FETCH_FLAGS)
         take_flags(a, f, m, row, is_new);
     if (is_new && msg_visible(m))
         folder_event(a, f, m, EVENT_NEW);
-    if (meta && f->loading)
+    if (meta && f->sync.load.on)
         load_passed(f, row);
 }
 
@@ -294,7 +298,7 @@ void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
     }
     account_lock(a);
     struct folder *f = folder_by_wire(a, mailbox);
-    if (f && f->uidvalidity == uidvalidity)
+    if (f && f->facts.uidvalidity == uidvalidity)
         take_row(a, f, row, label, label_len);
     account_unlock(a);
 }
@@ -304,8 +308,8 @@ void messages_on_change(void *account, const char *mailbox, uint32_t uidvalidity
     struct account *a = account;
     account_lock(a);
     struct folder *f = folder_by_wire(a, mailbox);
-    if (f && f->uidvalidity == uidvalidity) {
-        f->dirty |= what;
+    if (f && f->facts.uidvalidity == uidvalidity) {
+        f->watch.hints |= what;
         watch_folder(a, f);
     }
     account_unlock(a);
@@ -317,15 +321,15 @@ void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidi
     struct account *a = account;
     account_lock(a);
     struct folder *f = folder_by_wire(a, mailbox);
-    for (size_t i = 0; f && f->uidvalidity == uidvalidity && i < uids->n; i++) {
-        struct msg *m = msgtable_after(&f->msgs, uids->r[i].lo - 1);
-        for (; m && m->uid <= uids->r[i].hi; m = msgtable_after(&f->msgs, m->uid)) {
+    for (size_t i = 0; f && f->facts.uidvalidity == uidvalidity && i < uids->n; i++) {
+        struct msg *m = msgtable_after(&f->facts.msgs, uids->r[i].lo - 1);
+        for (; m && m->uid <= uids->r[i].hi; m = msgtable_after(&f->facts.msgs, m->uid)) {
             /* What becomes of one that is being changed, its change knows. */
             if (!change_vanished(a, f->gen, m->uid))
                 msg_drop(a, f, m);
         }
-        if (f->asking) /* also what was known to be gone */
-            uidset_add(&f->went, uids->r[i].lo, uids->r[i].hi);
+        if (f->sync.census.on) /* also what was known to be gone */
+            uidset_add(&f->sync.census.went, uids->r[i].lo, uids->r[i].hi);
     }
     if (f)
         folder_tell(a, f);
@@ -350,9 +354,9 @@ uint32_t account_alias(struct account *a, uint32_t folder, const char *name)
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     uint32_t uid = f ? moved_alias(a, f, name) : 0;
-    struct msg *m = uid ? msgtable_find(&f->msgs, uid) : NULL;
+    struct msg *m = uid ? msgtable_find(&f->facts.msgs, uid) : NULL;
     if (!m || !msg_visible(m))
-        uid = f && !f->loaded ? uid : 0;
+        uid = f && !f->facts.loaded ? uid : 0;
     account_unlock(a);
     return uid;
 }

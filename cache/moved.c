@@ -5,10 +5,13 @@
  * generation of the folder, the first that is known under that UIDVALIDITY: not in a folder that
  * was made anew, be it under the same one, nor in the one before it when the server spoke of the
  * new one. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <stdlib.h>
+#include <uthash.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
 #include "imap/base/mem.h"
 
 enum { MOVED_MAX = 65536 };
@@ -35,7 +38,7 @@ struct alias {
  * which is known under the UIDVALIDITY. */
 static bool is_in(struct target *to, const struct folder *f)
 {
-    if (f->id != to->folder || f->uidvalidity != to->uidvalidity)
+    if (f->id != to->folder || f->facts.uidvalidity != to->uidvalidity)
         return false;
     if (!to->gen)
         to->gen = f->gen;
@@ -51,15 +54,15 @@ static struct alias *find_alias(struct account *a, const struct folder *f, const
 {
     struct buf key = {0};
     struct alias *al;
-    alias_key(&key, f->id, f->uidvalidity, name);
-    HASH_FIND_STR(a->aliases, buf_str(&key), al);
+    alias_key(&key, f->id, f->facts.uidvalidity, name);
+    HASH_FIND_STR(a->moves.aliases, buf_str(&key), al);
     buf_free(&key);
     return al;
 }
 
 static void alias_drop(struct account *a, struct alias *al)
 {
-    HASH_DEL(a->aliases, al);
+    HASH_DEL(a->moves.aliases, al);
     free(al);
 }
 
@@ -68,16 +71,16 @@ static void note_alias(struct account *a, const struct target *to, const char *n
     struct buf key = {0};
     alias_key(&key, to->folder, to->uidvalidity, name);
     struct alias *al;
-    HASH_FIND_STR(a->aliases, buf_str(&key), al);
+    HASH_FIND_STR(a->moves.aliases, buf_str(&key), al);
     if (al)
         alias_drop(a, al);
     al = mem_alloc(sizeof *al + key.len + 1);
     memcpy(al->key, buf_str(&key), key.len + 1);
     al->to = *to;
     buf_free(&key);
-    HASH_ADD_STR(a->aliases, key, al);
-    if (HASH_COUNT(a->aliases) > MOVED_MAX)
-        alias_drop(a, a->aliases); /* the oldest: uthash keeps the order of insertion */
+    HASH_ADD_STR(a->moves.aliases, key, al);
+    if (HASH_COUNT(a->moves.aliases) > MOVED_MAX)
+        alias_drop(a, a->moves.aliases); /* the oldest: uthash keeps the order of insertion */
 }
 
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
@@ -87,9 +90,9 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
         return;
     uint64_t from = msg_number(gen, uid);
     struct moved *m;
-    HASH_FIND(hh, a->moved, &from, sizeof from, m);
+    HASH_FIND(hh, a->moves.moved, &from, sizeof from, m);
     if (m) {
-        HASH_DEL(a->moved, m);
+        HASH_DEL(a->moves.moved, m);
         free(m);
     }
     m = mem_zalloc(sizeof *m);
@@ -97,10 +100,10 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
     m->to =
         (struct target){.folder = dest->id, .uidvalidity = op->new_uidvalidity, .uid = op->new_uid};
     is_in(&m->to, dest); /* its generation, if it is known */
-    HASH_ADD(hh, a->moved, from, sizeof from, m);
-    if (HASH_COUNT(a->moved) > MOVED_MAX) {
-        struct moved *oldest = a->moved;
-        HASH_DEL(a->moved, oldest);
+    HASH_ADD(hh, a->moves.moved, from, sizeof from, m);
+    if (HASH_COUNT(a->moves.moved) > MOVED_MAX) {
+        struct moved *oldest = a->moves.moved;
+        HASH_DEL(a->moves.moved, oldest);
         free(oldest);
     }
     if (name)
@@ -111,7 +114,7 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
 {
     uint64_t from = msg_number(*gen, *uid);
     struct moved *m;
-    HASH_FIND(hh, a->moved, &from, sizeof from, m);
+    HASH_FIND(hh, a->moves.moved, &from, sizeof from, m);
     const struct folder *f = m ? folder_by_id(a, m->to.folder) : NULL;
     if (!f || !is_in(&m->to, f))
         return false;
@@ -134,7 +137,7 @@ uint32_t moved_alias(struct account *a, const struct folder *f, const char *name
     struct alias *al = find_alias(a, f, name);
     if (!al)
         return 0;
-    if (!is_in(&al->to, f) || is_anothers(name, al->to.uid, f->uidnext)) {
+    if (!is_in(&al->to, f) || is_anothers(name, al->to.uid, f->facts.uidnext)) {
         alias_drop(a, al);
         return 0;
     }
@@ -144,11 +147,11 @@ uint32_t moved_alias(struct account *a, const struct folder *f, const char *name
 void moved_free(struct account *a)
 {
     struct moved *m, *mt;
-    HASH_ITER (hh, a->moved, m, mt) {
-        HASH_DEL(a->moved, m);
+    HASH_ITER (hh, a->moves.moved, m, mt) {
+        HASH_DEL(a->moves.moved, m);
         free(m);
     }
     struct alias *al, *at;
-    HASH_ITER (hh, a->aliases, al, at)
+    HASH_ITER (hh, a->moves.aliases, al, at)
         alias_drop(a, al);
 }

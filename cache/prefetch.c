@@ -14,12 +14,15 @@
  *
  * What several readers are waiting for goes the same way: whatever has not left yet when the next
  * one comes leaves together with what he asks for. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/mem.h"
@@ -61,7 +64,7 @@ struct batch {
 static struct batch *batch_of(struct account *a, uint32_t gen, uint32_t uid)
 {
     struct batch *b;
-    DL_FOREACH (a->batches, b) {
+    DL_FOREACH (a->ahead.batches, b) {
         if (b->gen == gen && uidset_has(&b->pending, uid))
             return b;
     }
@@ -104,7 +107,7 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
     b->left -= came;
     *b->inflight -= came;
     if (op->background)
-        a->n_ahead_bytes += bytes->len;
+        a->ahead.n_bytes += bytes->len;
     uidset_remove(&b->pending, uid);
     struct waiter *waiters = take_awaited(b, uid);
     const struct msg *m = msg_by_number(a, b->gen, uid, &f);
@@ -112,7 +115,7 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
         uint64_t announced = m->size;
         body_take(a, f, uid, bytes, b->len);
         if (!waiters && can_go_up(a, b, m, announced, bytes->len)) {
-            a->ahead_inflight += bytes->len; /* until account_stored() */
+            a->ahead.inflight += bytes->len; /* until account_stored() */
             a->hooks.msg_bytes(a->hooks.ctx, b->gen, uid, blob_ref(bytes));
         }
     }
@@ -138,7 +141,7 @@ static void on_ahead_done(struct op *op)
     account_lock(a);
     if (op->err == -ESTALE)
         folder_contradicted(a, op);
-    DL_DELETE(a->batches, b);
+    DL_DELETE(a->ahead.batches, b);
     *b->inflight -= b->left;
     while (b->awaited) {
         body_apart(a, b->gen, b->awaited->uid);
@@ -154,9 +157,9 @@ static void on_ahead_done(struct op *op)
 void account_stored(struct account *a, uint32_t gen, uint32_t uid, size_t len, bool stored)
 {
     account_lock(a);
-    a->ahead_inflight -= len;
+    a->ahead.inflight -= len;
     struct folder *f = folder_by_gen(a, gen);
-    struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
+    struct msg *m = f ? msgtable_find(&f->facts.msgs, uid) : NULL;
     if (stored && m)
         m->flags |= MSG_STORED;
     if (stored && m)
@@ -207,12 +210,12 @@ static void gather(struct account *a, const struct folder *f, const struct walk_
                    size_t most, size_t len, struct gathered *out)
 {
     bool whole = pool_ignores_windows(a->pool);
-    size_t ranges = most_ranges(&f->msgs);
+    size_t ranges = most_ranges(&f->facts.msgs);
     struct place at;
     const struct msg *m;
     while (out->bytes < most && out->n < BATCH_MESSAGES &&
-           (m = walk_next(lead, &f->msgs, &at)) != NULL) {
-        bool known = f->loaded || m->uid <= f->load_upto;
+           (m = walk_next(lead, &f->facts.msgs, &at)) != NULL) {
+        bool known = f->facts.loaded || m->uid <= f->facts.load_upto;
         if (!known && lead->side == WALK_UP)
             break; /* the listing is on its way there */
         bool wanted = known && msg_visible(m) && (lead->r->evicted || !(m->flags & MSG_STORED)) &&
@@ -238,15 +241,15 @@ static struct batch *new_batch(struct account *a, const struct folder *f, size_t
     b->a = a;
     b->gen = f->gen;
     b->len = len;
-    b->inflight = ahead ? &a->ahead_inflight : &a->body_inflight;
+    b->inflight = ahead ? &a->ahead.inflight : &a->bodies.inflight;
     b->began = clock_ms();
-    b->op = op_new(OP_BODIES, f->wire, f->uidvalidity);
+    b->op = op_new(OP_BODIES, f->facts.wire, f->facts.uidvalidity);
     b->op->background = ahead;
     b->op->len = (uint32_t)len;
     b->op->on_bytes = on_ahead_bytes;
     b->op->done = on_ahead_done;
     b->op->ctx = b;
-    DL_APPEND(a->batches, b);
+    DL_APPEND(a->ahead.batches, b);
     return b;
 }
 
@@ -276,14 +279,14 @@ struct walk_lead prefetch_read(struct account *a, const struct folder *f, struct
     if (!a->config->prefetch || a->config->mark_seen)
         return lead;
     if (off == 0) {
-        lead = walk_read(&a->walks, f->gen, &f->msgs, m, f->loaded, clock_ms());
+        lead = walk_read(&a->ahead.walks, f->gen, &f->facts.msgs, m, f->facts.loaded, clock_ms());
         /* The kernel had it and let go of it: of what lies ahead, too. */
         if (lead.r && m->flags & MSG_STORED)
             lead.r->evicted = true;
         m->flags &= ~(uint32_t)MSG_STORED;
     }
     if (off + len > BODY_FIRST_WINDOW)
-        walk_read_on(&a->walks, f->gen, m->uid);
+        walk_read_on(&a->ahead.walks, f->gen, m->uid);
     return lead;
 }
 
@@ -293,7 +296,7 @@ void prefetch_more(struct account *a, const struct folder *f, const struct walk_
         size_t limit = ahead_limit(a, lead), most = limit / 4, len = walk_window(lead->r);
         most = most < BATCH_LEAST ? BATCH_LEAST : most > BATCH_MOST ? BATCH_MOST : most;
         /* A little is not worth a command. */
-        if (walk_ahead(lead) + most > limit || a->ahead_inflight + most > a->config->prefetch)
+        if (walk_ahead(lead) + most > limit || a->ahead.inflight + most > a->config->prefetch)
             return;
         struct gathered g = {0};
         gather(a, f, lead, most, len, &g);
@@ -353,18 +356,18 @@ bool prefetch_join(struct account *a, const struct folder *f, const struct msg *
         ends_with(m, BODY_FIRST_WINDOW))
         return false;
     struct batch *b;
-    DL_FOREACH (a->batches, b) {
+    DL_FOREACH (a->ahead.batches, b) {
         if (b->gen == f->gen && !b->op->background && b->n < TOGETHER &&
             pool_amend(a->pool, b->op, m->uid, true))
             break;
     }
     bool joins = b != NULL;
-    if (!joins && !a->body_inflight)
+    if (!joins && !a->bodies.inflight)
         return false; /* nobody waits for anything else */
     if (!joins) {
         b = new_batch(a, f, BODY_FIRST_WINDOW, false);
         uidset_add(&b->op->uids, m->uid, m->uid);
-        a->n_fetches++;
+        a->bodies.n_fetches++;
     }
     uidset_add(&b->pending, m->uid, m->uid);
     expect(b, 1, msg_size(m));

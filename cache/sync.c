@@ -9,12 +9,15 @@
  *
  * A sync is about one generation of the folder, and its steps carry that. When it turns out from
  * elsewhere that the folder is another one, the sync is over whatever its steps still bring. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cache/folder.h"
+#include "cache/messages.h"
+#include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
@@ -24,12 +27,12 @@
 
 static void hungry_remove(struct account *a, struct folder *f)
 {
-    for (struct folder **h = &a->hungry; *h; h = &(*h)->next_hungry)
+    for (struct folder **h = &a->syncs.hungry; *h; h = &(*h)->sync.next_hungry)
         if (*h == f) {
-            *h = f->next_hungry;
+            *h = f->sync.next_hungry;
             break;
         }
-    f->hungry = false;
+    f->sync.hungry = false;
 }
 
 void sync_on_batch(void *account)
@@ -37,10 +40,10 @@ void sync_on_batch(void *account)
     struct account *a = account;
     struct waiter *woken = NULL;
     account_lock(a);
-    while (a->hungry) {
-        struct folder *f = a->hungry;
+    while (a->syncs.hungry) {
+        struct folder *f = a->syncs.hungry;
         hungry_remove(a, f);
-        waiters_move(&woken, &f->row_waiters);
+        waiters_move(&woken, &f->sync.row_waiters);
     }
     account_unlock(a);
     wake_all(woken, 0);
@@ -48,7 +51,10 @@ void sync_on_batch(void *account)
 
 /* ---- one sync ---- */
 
-enum { PROBED = sizeof((struct folder *)NULL)->probed / sizeof *((struct folder *)NULL)->probed };
+enum {
+    PROBED =
+        sizeof((struct folder *)NULL)->fresh.probed / sizeof *((struct folder *)NULL)->fresh.probed
+};
 
 static void sync_step(struct account *a, struct folder *f);
 
@@ -59,45 +65,45 @@ enum {
 
 static void sync_over(struct folder *f)
 {
-    f->syncing = f->loading = f->patient = false;
-    f->look = NULL;
-    f->todo = 0;
-    f->version += f->left_out; /* from now on listings have it, be it without a name */
-    f->left_out = false;
-    f->counting = f->asking = false;
-    holes_end(f);
-    uidset_free(&f->counted);
-    uidset_free(&f->went);
+    f->sync.on = f->sync.load.on = f->sync.patient = false;
+    f->sync.look = NULL;
+    f->sync.todo = 0;
+    f->news.version += f->sync.left_out; /* from now on listings have it, be it without a name */
+    f->sync.left_out = false;
+    f->sync.census.by_rows = f->sync.census.on = false;
+    holes_end(&f->sync.holes);
+    uidset_free(&f->sync.census.rows);
+    uidset_free(&f->sync.census.went);
 }
 
 /* Ends the sync; returns those to be woken once the lock is released. */
 static struct waiter *sync_end(struct account *a, struct folder *f, int err)
 {
     sync_over(f);
-    f->restarts = 0;
+    f->sync.restarts = 0;
     if (err)
-        f->dirty |= f->sync_dirty;
-    if (!err && f->probing) {
-        f->probed[f->nprobed % PROBED].uid = f->probe;
-        f->probed[f->nprobed++ % PROBED].at = f->sync_began;
+        f->watch.hints |= f->sync.hints;
+    if (!err && f->sync.probe.on) {
+        f->fresh.probed[f->fresh.n_probed % PROBED].uid = f->sync.probe.uid;
+        f->fresh.probed[f->fresh.n_probed++ % PROBED].at = f->sync.began;
     } else if (!err) {
-        if (!f->loaded && f->uidnext_said && f->uidnext > f->uidnext_said &&
-            f->msgs.live <= f->exists)
-            f->uidnext_odd = true; /* not even now, and nothing has come since */
-        f->loaded = true;
-        f->synced_at = f->sync_began;
-        f->modseq = f->modseq_next;
-        msgtable_compact(&f->msgs);
+        if (!f->facts.loaded && f->sync.load.uidnext && f->facts.uidnext > f->sync.load.uidnext &&
+            f->facts.msgs.live <= f->sync.exists)
+            f->facts.uidnext_odd = true; /* not even now, and nothing has come since */
+        f->facts.loaded = true;
+        f->fresh.synced_at = f->sync.began;
+        f->facts.modseq = f->sync.modseq;
+        msgtable_compact(&f->facts.msgs);
     }
-    struct waiter *woken = waiters_take(&f->sync_waiters);
-    waiters_move(&woken, &f->row_waiters);
-    if (f->hungry)
+    struct waiter *woken = waiters_take(&f->sync.waiters);
+    waiters_move(&woken, &f->sync.row_waiters);
+    if (f->sync.hungry)
         hungry_remove(a, f);
-    if (err && f->loaded && f->dirty)
-        f->due_next = clock_ms() + RETRY_LATER;
-    if (!err && !f->probing)
+    if (err && f->facts.loaded && f->watch.hints)
+        f->watch.not_before = clock_ms() + RETRY_LATER;
+    if (!err && !f->sync.probe.on)
         folder_meet(a, f);
-    else if (f->met)
+    else if (f->news.met)
         folder_tell(a, f);
     watch_folder(a, f);
     return woken;
@@ -107,7 +113,7 @@ static struct waiter *sync_end(struct account *a, struct folder *f, int err)
 static struct folder *step_folder(struct account *a, const struct op *op)
 {
     struct folder *f = folder_by_gen(a, (uint32_t)op->cookie);
-    return f && f->syncing ? f : NULL;
+    return f && f->sync.on ? f : NULL;
 }
 
 /* For the account's lock; returns without it. */
@@ -115,15 +121,15 @@ static void step_end(struct account *a, struct op *op, struct folder *f)
 {
     struct waiter *woken = NULL;
     int err = op->err;
-    if (f && err == -ESTALE && f->restarts < MAX_RESTARTS) {
-        f->restarts++;
+    if (f && err == -ESTALE && f->sync.restarts < MAX_RESTARTS) {
+        f->sync.restarts++;
         folder_reset(a, f);
         folder_tell(a, f);
     } else if (f && err) {
         if (err == -ESTALE)
             folder_forget(a, f);
         woken = sync_end(a, f, err);
-    } else if (f && !f->todo) {
+    } else if (f && !f->sync.todo) {
         woken = sync_end(a, f, 0);
     } else if (f) {
         sync_step(a, f);
@@ -137,15 +143,13 @@ static void step_end(struct account *a, struct op *op, struct folder *f)
  * it, and of the refusal only if it is there. */
 static void step_done(struct account *a, struct op *op, struct folder *f)
 {
-    if (f && f->msgs.failed) {
-        log_error("%s: out of memory for what is in it", f->wire);
+    if (f && f->facts.msgs.failed) {
+        log_error("%s: out of memory for what is in it", f->facts.wire);
         op->err = op->err ? op->err : -ENOMEM;
-        f->msgs.failed = false;
+        f->facts.msgs.failed = false;
     }
-    if (f && (op->err == -EIO || op->err == -ENOENT) && (f->sync_waiters || f->row_waiters)) {
-        op->next = a->doubted;
-        a->doubted = op;
-        tree_doubt(a);
+    if (f && (op->err == -EIO || op->err == -ENOENT) && (f->sync.waiters || f->sync.row_waiters)) {
+        listing_judge(a, op);
         account_unlock(a);
     } else {
         step_end(a, op, f);
@@ -162,7 +166,7 @@ void sync_refused(struct account *a, struct op *op)
     if (f && op->err == -ENOENT && f->children) {
         tree_noselect(a, f, true);
         sync_outdated(a, f);
-        orphans = waiters_take(&a->orphans);
+        orphans = waiters_take(&a->listings.orphans);
         f = NULL;
     }
     step_end(a, op, f);
@@ -173,8 +177,8 @@ void sync_refused(struct account *a, struct op *op)
  * have moved that one here, behind others that have not been asked for yet. */
 static void note_met(struct folder *f, uint32_t uid)
 {
-    if (uid >= f->uidnext && uid)
-        f->uidnext = uid < UINT32_MAX ? uid + 1 : uid;
+    if (uid >= f->facts.uidnext && uid)
+        f->facts.uidnext = uid < UINT32_MAX ? uid + 1 : uid;
 }
 
 /* Did the server say NO or BAD to a FETCH? That is forgiven, as one message may be the reason, and
@@ -202,10 +206,10 @@ static void on_new_done(struct op *op)
     struct folder *f = step_folder(a, op);
     bool refused = f && forgive(op);
     if (f && !op->err) {
-        note_met(f, f->met_upto);
+        note_met(f, f->sync.met_upto);
         /* Fewer rows than messages: some were expunged, or could not be shown. */
-        if (refused || f->msgs.live != f->exists)
-            f->todo |= SYNC_UIDS;
+        if (refused || f->facts.msgs.live != f->sync.exists)
+            f->sync.todo |= SYNC_UIDS;
     }
     step_done(a, op, f);
 }
@@ -216,8 +220,8 @@ static void on_flags_done(struct op *op)
     account_lock(a);
     struct folder *f = step_folder(a, op);
     if (f && forgive(op)) {
-        f->modseq_next = f->modseq; /* they are asked for again */
-        f->todo |= SYNC_UIDS;
+        f->sync.modseq = f->facts.modseq; /* they are asked for again */
+        f->sync.todo |= SYNC_UIDS;
     }
     step_done(a, op, f);
 }
@@ -228,26 +232,26 @@ static void compare_uids(struct account *a, struct folder *f, const struct uidse
                          bool whole)
 {
     struct msgplace at = {0};
-    f->asking = false;
-    for (struct msg *m; (m = msgtable_walk(&f->msgs, &at)) != NULL;) {
+    f->sync.census.on = false;
+    for (struct msg *m; (m = msgtable_walk(&f->facts.msgs, &at)) != NULL;) {
         bool there = uidset_has(found, m->uid);
         bool gone = m->flags & MSG_GONE;
         /* What arrived after the question is not in the answer. What went after it may be all the
          * same; what went before was taken for gone on a server's word that it takes back. */
-        if (!gone && !there && whole && m->uid <= f->asked_upto)
+        if (!gone && !there && whole && m->uid <= f->sync.census.upto)
             msg_drop(a, f, m);
-        else if (gone && there && !uidset_has(&f->went, m->uid))
+        else if (gone && there && !uidset_has(&f->sync.census.went, m->uid))
             folder_revive(f, m);
     }
-    uidset_free(&f->went);
+    uidset_free(&f->sync.census.went);
     holes_find(f, found);
 }
 
 /* A server that answers "all there are" with billions is not believed. */
 static bool plausible(const struct folder *f, const struct uidset *found)
 {
-    return uidset_count(found) <= (uint64_t)f->exists + LIMIT_SEARCH_SLACK &&
-           (found->n > 0 || f->exists == 0);
+    return uidset_count(found) <= (uint64_t)f->sync.exists + LIMIT_SEARCH_SLACK &&
+           (found->n > 0 || f->sync.exists == 0);
 }
 
 static void on_uids_done(struct op *op)
@@ -260,8 +264,9 @@ static void on_uids_done(struct op *op)
         compare_uids(a, f, &op->found, true);
     } else if (f && !op->err) {
         if (!refused)
-            log_warn("%s: SEARCH and EXISTS disagree about what there is: not believed", f->wire);
-        f->todo |= SYNC_ROWS;
+            log_warn("%s: SEARCH and EXISTS disagree about what there is: not believed",
+                     f->facts.wire);
+        f->sync.todo |= SYNC_ROWS;
     }
     step_done(a, op, f);
 }
@@ -273,11 +278,12 @@ static void on_counted(struct op *op)
     account_lock(a);
     struct folder *f = step_folder(a, op);
     if (f) {
-        f->counting = false;
-        bool refused = f->counted.n && forgive(op);
+        f->sync.census.by_rows = false;
+        bool refused = f->sync.census.rows.n && forgive(op);
         if (!op->err)
-            compare_uids(a, f, &f->counted, !refused && uidset_count(&f->counted) >= f->exists);
-        uidset_free(&f->counted);
+            compare_uids(a, f, &f->sync.census.rows,
+                         !refused && uidset_count(&f->sync.census.rows) >= f->sync.exists);
+        uidset_free(&f->sync.census.rows);
     }
     step_done(a, op, f);
 }
@@ -288,8 +294,8 @@ static void on_probe_done(struct op *op)
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
-    struct msg *m = f ? msgtable_find(&f->msgs, f->probe) : NULL;
-    if (m && !op->err && !f->probe_seen)
+    struct msg *m = f ? msgtable_find(&f->facts.msgs, f->sync.probe.uid) : NULL;
+    if (m && !op->err && !f->sync.probe.seen)
         msg_drop(a, f, m);
     step_done(a, op, f);
 }
@@ -302,13 +308,13 @@ static void on_holes_done(struct op *op)
     bool refused = f && forgive(op);
     if (f && !op->err) {
         holes_answered(f, refused);
-        if (!(f->todo & SYNC_HOLES))
-            note_met(f, f->holes.upto);
+        if (!(f->sync.todo & SYNC_HOLES))
+            note_met(f, f->sync.holes.upto);
     }
     step_done(a, op, f);
 }
 
-static void on_doubt_done(struct op *op)
+static void on_bare_done(struct op *op)
 {
     struct account *a = op->ctx;
     account_lock(a);
@@ -321,11 +327,11 @@ static void on_doubt_done(struct op *op)
 static struct op *step_op(struct account *a, struct folder *f, enum op_kind kind, char *text,
                           void (*done)(struct op *))
 {
-    struct op *op = account_op(a, kind, f->wire, f->uidvalidity, done);
+    struct op *op = account_op(a, kind, f->facts.wire, f->facts.uidvalidity, done);
     op->cookie = f->gen;
     op->text = text;
     /* The step before may have gone over another connection, which knew of more. */
-    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->loading);
+    op->refresh = kind == OP_SEARCH || (kind == OP_META && !f->sync.load.on);
     return op;
 }
 
@@ -338,45 +344,45 @@ static void sync_submit(struct account *a, struct folder *f, enum op_kind kind, 
 static void ask_uids(struct account *a, struct folder *f)
 {
     /* What this mount moves into the folder from now on may be too new for the answer. */
-    f->asked_upto = msgtable_last(&f->msgs);
-    f->asking = true;
-    uidset_free(&f->went);
-    if (f->todo & SYNC_UIDS) {
-        f->todo &= ~(unsigned)SYNC_UIDS;
+    f->sync.census.upto = msgtable_last(&f->facts.msgs);
+    f->sync.census.on = true;
+    uidset_free(&f->sync.census.went);
+    if (f->sync.todo & SYNC_UIDS) {
+        f->sync.todo &= ~(unsigned)SYNC_UIDS;
         sync_submit(a, f, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
     } else {
-        f->todo &= ~(unsigned)SYNC_ROWS;
-        f->counting = true;
+        f->sync.todo &= ~(unsigned)SYNC_ROWS;
+        f->sync.census.by_rows = true;
         sync_submit(a, f, OP_FLAGS, mem_strdup("1:*"), on_counted);
     }
 }
 
 static void sync_step(struct account *a, struct folder *f)
 {
-    if (f->todo & SYNC_NEW) {
-        f->todo &= ~(unsigned)SYNC_NEW;
-        f->met_upto = 0;
+    if (f->sync.todo & SYNC_NEW) {
+        f->sync.todo &= ~(unsigned)SYNC_NEW;
+        f->sync.met_upto = 0;
         struct buf range = {0};
-        buf_addf(&range, "%u:*", f->sync_from);
+        buf_addf(&range, "%u:*", f->sync.from);
         sync_submit(a, f, OP_META, buf_steal(&range), on_new_done);
-    } else if (f->todo & SYNC_FLAGS) {
-        f->todo &= ~(unsigned)SYNC_FLAGS;
+    } else if (f->sync.todo & SYNC_FLAGS) {
+        f->sync.todo &= ~(unsigned)SYNC_FLAGS;
         struct op *op = step_op(a, f, OP_FLAGS, mem_strdup("1:*"), on_flags_done);
-        op->modseq = f->modseq;
+        op->modseq = f->facts.modseq;
         pool_submit(a->pool, op);
-    } else if (f->todo & SYNC_DOUBT) {
-        f->todo &= ~(unsigned)SYNC_DOUBT;
-        sync_submit(a, f, OP_FLAGS, holes_doubt(f), on_doubt_done);
-    } else if (f->todo & (SYNC_UIDS | SYNC_ROWS)) {
+    } else if (f->sync.todo & SYNC_BARE) {
+        f->sync.todo &= ~(unsigned)SYNC_BARE;
+        sync_submit(a, f, OP_FLAGS, holes_take_undescribed(f), on_bare_done);
+    } else if (f->sync.todo & (SYNC_UIDS | SYNC_ROWS)) {
         ask_uids(a, f);
-    } else if (f->todo & SYNC_PROBE) {
-        f->todo &= ~(unsigned)SYNC_PROBE;
+    } else if (f->sync.todo & SYNC_PROBE) {
+        f->sync.todo &= ~(unsigned)SYNC_PROBE;
         struct buf uid = {0};
-        buf_addf(&uid, "%u", f->probe);
-        f->probe_seen = false;
+        buf_addf(&uid, "%u", f->sync.probe.uid);
+        f->sync.probe.seen = false;
         sync_submit(a, f, OP_META, buf_steal(&uid), on_probe_done);
     } else {
-        f->todo &= ~(unsigned)SYNC_HOLES;
+        f->sync.todo &= ~(unsigned)SYNC_HOLES;
         sync_submit(a, f, OP_META, holes_ask(f), on_holes_done);
     }
 }
@@ -387,57 +393,58 @@ static void sync_step(struct account *a, struct folder *f)
  * but where that is the time in seconds, a mailbox deleted and made anew may have the same. */
 static bool is_remade(const struct folder *f, const struct mailbox_state *s)
 {
-    bool before =
-        f->loaded && s->current && s->uidnext && s->uidnext < f->uidnext && !f->uidnext_odd;
+    bool before = f->facts.loaded && s->current && s->uidnext && s->uidnext < f->facts.uidnext &&
+                  !f->facts.uidnext_odd;
     if (before)
-        log_info("%s: UIDNEXT is %u, and there was a UID %u: loading it anew", f->wire, s->uidnext,
-                 f->uidnext - 1);
-    else if (f->uidvalidity != s->uidvalidity && f->uidvalidity)
-        log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->wire, s->uidvalidity,
-                 f->uidvalidity);
-    return before ||
-           (f->uidvalidity != s->uidvalidity && (f->uidvalidity || f->loaded || f->msgs.n));
+        log_info("%s: UIDNEXT is %u, and there was a UID %u: loading it anew", f->facts.wire,
+                 s->uidnext, f->facts.uidnext - 1);
+    else if (f->facts.uidvalidity != s->uidvalidity && f->facts.uidvalidity)
+        log_info("%s: UIDVALIDITY is %u, was %u: loading it anew", f->facts.wire, s->uidvalidity,
+                 f->facts.uidvalidity);
+    return before || (f->facts.uidvalidity != s->uidvalidity &&
+                      (f->facts.uidvalidity || f->facts.loaded || f->facts.msgs.n));
 }
 
 static void plan(struct account *a, struct folder *f, const struct mailbox_state *s)
 {
     if (is_remade(f, s))
         folder_forget(a, f);
-    f->uidvalidity = s->uidvalidity;
-    f->exists = s->exists;
-    f->modseq_next = s->modseq > f->modseq ? s->modseq : f->modseq;
-    unsigned dirty = f->sync_dirty = f->dirty;
-    f->dirty = 0;
-    if (f->probing) {
-        f->dirty = dirty;
-        f->sync_dirty = 0;
+    f->facts.uidvalidity = s->uidvalidity;
+    f->sync.exists = s->exists;
+    f->sync.modseq = s->modseq > f->facts.modseq ? s->modseq : f->facts.modseq;
+    unsigned dirty = f->sync.hints = f->watch.hints;
+    f->watch.hints = 0;
+    if (f->sync.probe.on) {
+        f->watch.hints = dirty;
+        f->sync.hints = 0;
         /* A UID that is not given out yet needs no question. */
-        bool none = s->fresh && s->uidnext && f->probe >= s->uidnext;
-        f->todo |= s->exists && !none ? SYNC_PROBE : 0;
+        bool none = s->fresh && s->uidnext && f->sync.probe.uid >= s->uidnext;
+        f->sync.todo |= s->exists && !none ? SYNC_PROBE : 0;
         return;
     }
-    if (!f->loaded) {
+    if (!f->facts.loaded) {
         /* A load that broke off goes on where it was; holes are found by counting. */
         pool_warm(a->pool); /* who lists may read */
-        f->sync_from = f->load_upto < UINT32_MAX ? f->load_upto + 1 : f->load_upto;
-        f->uidnext_said = s->current ? s->uidnext : 0;
-        f->loading = s->exists > 0;
-        f->load_seq = 0;
-        f->load_gap = false;
+        f->sync.from =
+            f->facts.load_upto < UINT32_MAX ? f->facts.load_upto + 1 : f->facts.load_upto;
+        f->sync.load.uidnext = s->current ? s->uidnext : 0;
+        f->sync.load.on = s->exists > 0;
+        f->sync.load.seq = 0;
+        f->sync.load.gap = false;
         if (s->exists)
-            f->todo |= SYNC_NEW;
-        else if (f->msgs.live)
-            f->todo |= SYNC_UIDS;
+            f->sync.todo |= SYNC_NEW;
+        else if (f->facts.msgs.live)
+            f->sync.todo |= SYNC_UIDS;
         return;
     }
-    if (s->exists > f->msgs.live || dirty & CHANGE_EXISTS ||
-        (s->fresh && s->uidnext > f->sync_from))
-        f->todo |= SYNC_NEW;
-    if (s->exists < f->msgs.live || dirty & CHANGE_EXPUNGE || holes_due(f))
-        f->todo |= SYNC_UIDS;
-    bool flags_changed = s->resynced ? false : s->modseq ? s->modseq > f->modseq : s->fresh;
+    if (s->exists > f->facts.msgs.live || dirty & CHANGE_EXISTS ||
+        (s->fresh && s->uidnext > f->sync.from))
+        f->sync.todo |= SYNC_NEW;
+    if (s->exists < f->facts.msgs.live || dirty & CHANGE_EXPUNGE || holes_due(f))
+        f->sync.todo |= SYNC_UIDS;
+    bool flags_changed = s->resynced ? false : s->modseq ? s->modseq > f->facts.modseq : s->fresh;
     if ((flags_changed || dirty & CHANGE_FLAGS) && s->exists)
-        f->todo |= SYNC_FLAGS;
+        f->sync.todo |= SYNC_FLAGS;
 }
 
 static void on_look_done(struct op *op)
@@ -445,20 +452,19 @@ static void on_look_done(struct op *op)
     struct account *a = op->ctx;
     account_lock(a);
     struct folder *f = step_folder(a, op);
-    if (f && f->look != op)
+    if (f && f->sync.look != op)
         f = NULL; /* the folder has turned out to be no mailbox, and to be one, meanwhile */
     if (f) {
-        f->look = NULL;
-        f->patient = false;
+        f->sync.look = NULL;
+        f->sync.patient = false;
     }
     if (f && op->patient && op->err) {
         /* Not again and again; but what is known is not to be believed until somebody asks. */
-        f->dirty = f->sync_dirty = 0;
-        folder_doubt(f);
+        f->watch.hints = f->sync.hints = 0;
+        folder_expire(f);
     }
     if (op->patient && (op->err == -EIO || op->err == -ENOENT)) {
-        a->tree_due = true; /* perhaps the mailbox is gone */
-        pthread_cond_signal(&a->watch_cond);
+        watch_tree(a); /* perhaps the mailbox is gone */
     }
     if (f && !op->err)
         plan(a, f, &op->state);
@@ -468,70 +474,71 @@ static void on_look_done(struct op *op)
 /* `probe`: only this message is wanted, of a folder that is not loaded; 0: all that is new. */
 static void sync_begin(struct account *a, struct folder *f, uint32_t probe)
 {
-    f->syncing = true;
-    f->probing = probe != 0;
-    f->probe = probe;
-    f->sync_dirty = 0;
-    f->todo = 0;
-    f->sync_began = clock_ms();
-    if (f->loaded)
-        f->sync_from = f->uidnext ? f->uidnext : 1;
-    if (probe && f->uidvalidity) {
-        f->todo = SYNC_PROBE; /* looks and asks in one round trip */
+    f->sync.on = true;
+    f->sync.probe.on = probe != 0;
+    f->sync.probe.uid = probe;
+    f->sync.hints = 0;
+    f->sync.todo = 0;
+    f->sync.began = clock_ms();
+    if (f->facts.loaded)
+        f->sync.from = f->facts.uidnext ? f->facts.uidnext : 1;
+    if (probe && f->facts.uidvalidity) {
+        f->sync.todo = SYNC_PROBE; /* looks and asks in one round trip */
         sync_step(a, f);
         return;
     }
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
-    struct op *op = account_op(a, OP_CHECK, f->wire, 0, on_look_done);
+    struct op *op = account_op(a, OP_CHECK, f->facts.wire, 0, on_look_done);
     op->cookie = f->gen;
-    op->modseq = f->loaded ? f->modseq : 0;
-    op->modseq_validity = f->uidvalidity;
-    op->patient = f->patient;
-    op->thorough = f->polled;
-    op->changed = f->dirty & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
-    f->polled = false;
-    f->look = op;
+    op->modseq = f->facts.loaded ? f->facts.modseq : 0;
+    op->modseq_validity = f->facts.uidvalidity;
+    op->patient = f->sync.patient;
+    op->thorough = f->watch.thorough;
+    op->changed = f->watch.hints & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
+    f->watch.thorough = false;
+    f->sync.look = op;
     pool_submit(a->pool, op);
 }
 
 void sync_outdated(struct account *a, struct folder *f)
 {
-    if (!f->syncing)
+    if (!f->sync.on)
         return;
     sync_over(f);
-    if (f->noselect) { /* there is nothing to wait for */
-        waiters_move(&a->orphans, &f->sync_waiters);
-        waiters_move(&a->orphans, &f->row_waiters);
-    } else if (f->sync_waiters || f->row_waiters) {
-        sync_begin(a, f, f->probing ? f->probe : 0);
+    if (f->facts.noselect) { /* there is nothing to wait for */
+        waiters_move(&a->listings.orphans, &f->sync.waiters);
+        waiters_move(&a->listings.orphans, &f->sync.row_waiters);
+    } else if (f->sync.waiters || f->sync.row_waiters) {
+        sync_begin(a, f, f->sync.probe.on ? f->sync.probe.uid : 0);
     }
 }
 
 /* After a waiter was added: sees to it that there is a sync for it to wait for. */
 static void sync_join(struct account *a, struct folder *f, uint32_t probe)
 {
-    if (!f->syncing) {
+    if (!f->sync.on) {
         sync_begin(a, f, probe);
-    } else if (f->patient) {
-        f->patient = false;
-        if (f->look)
-            pool_hurry(a->pool, f->look); /* else it would wait as long as there is no server */
+    } else if (f->sync.patient) {
+        f->sync.patient = false;
+        if (f->sync.look)
+            pool_hurry(a->pool,
+                       f->sync.look); /* else it would wait as long as there is no server */
     }
 }
 
 void folder_contradicted(struct account *a, const struct op *op)
 {
     struct folder *f = folder_by_wire(a, op->mailbox);
-    if (!f || f->uidvalidity != op->uidvalidity)
+    if (!f || f->facts.uidvalidity != op->uidvalidity)
         return; /* known by now */
-    f->dirty |= CHANGE_EXISTS | CHANGE_EXPUNGE;
-    folder_doubt(f);
+    f->watch.hints |= CHANGE_EXISTS | CHANGE_EXPUNGE;
+    folder_expire(f);
     watch_folder(a, f);
 }
 
 void sync_due(struct account *a, struct folder *f)
 {
-    f->patient = true;
+    f->sync.patient = true;
     sync_begin(a, f, 0);
 }
 
@@ -544,11 +551,12 @@ enum { BELIEVED = 5000 }; /* ms that the silence of a server is taken for news o
  * mailbox. A server that may tell of them later is believed for a short time. */
 static bool is_fresh(struct account *a, struct folder *f, int64_t since)
 {
-    if (!f->dirty && !f->syncing && f->synced_at >= pool_hears(a->pool, f->wire))
-        f->told_at = pool_tells_at_once(a->pool) || clock_ms() < f->synced_at + BELIEVED
-                         ? clock_ms()
-                         : f->synced_at + BELIEVED;
-    return f->loaded && (f->synced_at >= since || f->told_at >= since);
+    if (!f->watch.hints && !f->sync.on && f->fresh.synced_at >= pool_hears(a->pool, f->facts.wire))
+        f->fresh.heard_at =
+            pool_tells_at_once(a->pool) || clock_ms() < f->fresh.synced_at + BELIEVED
+                ? clock_ms()
+                : f->fresh.synced_at + BELIEVED;
+    return f->facts.loaded && (f->fresh.synced_at >= since || f->fresh.heard_at >= since);
 }
 
 int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)
@@ -560,8 +568,8 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
         watch_used(f);
     if (!f) {
         result = -ESTALE;
-    } else if (!f->noselect && !is_fresh(a, f, since)) {
-        waiter_add(&f->sync_waiters, w);
+    } else if (!f->facts.noselect && !is_fresh(a, f, since)) {
+        waiter_add(&f->sync.waiters, w);
         sync_join(a, f, 0);
         result = -EINPROGRESS;
     }
@@ -572,7 +580,7 @@ int account_sync(struct account *a, uint32_t folder, int64_t since, struct waite
 /* Is its name still on its way? */
 static bool is_half(const struct folder *f, const struct msg *m)
 {
-    return !(m->flags & MSG_NAMED) && f->syncing && (!f->loaded || m->uid >= f->sync_from);
+    return !(m->flags & MSG_NAMED) && f->sync.on && (!f->facts.loaded || m->uid >= f->sync.from);
 }
 
 int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_info *out,
@@ -588,21 +596,21 @@ int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_
         watch_used(f);
         for (const struct msg *m; *n < max && (m = folder_next(f, after)) != NULL;) {
             after = msg_place(m);
-            if (!f->loaded && m->uid > f->load_upto)
+            if (!f->facts.loaded && m->uid > f->facts.load_upto)
                 break; /* met by a probe; those before it have not come yet */
             bool half = is_half(f, m);
-            if (half && !f->loaded)
+            if (half && !f->facts.loaded)
                 break;
-            f->left_out |= half;
+            f->sync.left_out |= half;
             if (msg_visible(m) && !half)
                 msg_describe(a, f, m, &out[(*n)++]);
         }
-        if (*n == 0 && !f->loaded && !f->noselect) {
-            waiter_add(&f->row_waiters, w);
-            if (!f->hungry) {
-                f->hungry = true;
-                f->next_hungry = a->hungry;
-                a->hungry = f;
+        if (*n == 0 && !f->facts.loaded && !f->facts.noselect) {
+            waiter_add(&f->sync.row_waiters, w);
+            if (!f->sync.hungry) {
+                f->sync.hungry = true;
+                f->sync.next_hungry = a->syncs.hungry;
+                a->syncs.hungry = f;
             }
             sync_join(a, f, 0);
             result = -EINPROGRESS;
@@ -615,7 +623,7 @@ int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_
 static bool was_probed(const struct folder *f, uint32_t uid, int64_t since)
 {
     for (size_t i = 0; i < PROBED; i++)
-        if (f->probed[i].uid == uid && f->probed[i].at >= since)
+        if (f->fresh.probed[i].uid == uid && f->fresh.probed[i].at >= since)
             return true;
     return false;
 }
@@ -625,16 +633,16 @@ static bool was_probed(const struct folder *f, uint32_t uid, int64_t since)
  * is_fresh(), the server has been telling of changes ever since. */
 static bool is_believed(struct account *a, struct folder *f, const struct msg *m, int64_t since)
 {
-    if (f->syncing && !f->probing)
+    if (f->sync.on && !f->sync.probe.on)
         return true;
-    if (f->none_at && f->none_at >= since && m->uid == f->none_from - 1)
+    if (f->fresh.none_at && f->fresh.none_at >= since && m->uid == f->fresh.none_from - 1)
         return true;
     if (was_probed(f, m->uid, since))
         return true;
-    int64_t heard = pool_hears(a->pool, f->wire);
+    int64_t heard = pool_hears(a->pool, f->facts.wire);
     if (!pool_tells_at_once(a->pool) && heard < since - BELIEVED)
         heard = since - BELIEVED;
-    return !(f->dirty & (CHANGE_EXPUNGE | CHANGE_FLAGS)) && was_probed(f, m->uid, heard);
+    return !(f->watch.hints & (CHANGE_EXPUNGE | CHANGE_FLAGS)) && was_probed(f, m->uid, heard);
 }
 
 int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
@@ -643,22 +651,23 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     int result = -ENOENT;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
-    struct msg *m = f ? msgtable_find(&f->msgs, uid) : NULL;
+    struct msg *m = f ? msgtable_find(&f->facts.msgs, uid) : NULL;
     if (f)
         watch_used(f);
     if (!f) {
         result = -ESTALE;
-    } else if (m && !is_half(f, m) && (f->loaded || is_believed(a, f, m, since))) {
+    } else if (m && !is_half(f, m) && (f->facts.loaded || is_believed(a, f, m, since))) {
         if (msg_visible(m)) {
             msg_describe(a, f, m, out);
             result = 0;
         }
-    } else if (!m && f->none_at && f->none_at >= since && uid >= f->none_from) {
+    } else if (!m && f->fresh.none_at && f->fresh.none_at >= since && uid >= f->fresh.none_from) {
         result = -ENOENT; /* a UID that was not given out yet a moment ago */
-    } else if (!f->noselect && (f->loaded ? !is_fresh(a, f, since) : !was_probed(f, uid, since))) {
+    } else if (!f->facts.noselect &&
+               (f->facts.loaded ? !is_fresh(a, f, since) : !was_probed(f, uid, since))) {
         /* One message of a folder that nobody listed is asked for alone: the folder may be huge. */
-        waiter_add(&f->sync_waiters, w);
-        sync_join(a, f, f->loaded ? 0 : uid);
+        waiter_add(&f->sync.waiters, w);
+        sync_join(a, f, f->facts.loaded ? 0 : uid);
         result = -EINPROGRESS;
     }
     account_unlock(a);
@@ -669,8 +678,8 @@ void account_look(struct account *a, uint32_t folder, int64_t since)
 {
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
-    if (f && f->loaded && !f->syncing && !is_fresh(a, f, since)) {
-        f->dirty |= CHANGE_POLL;
+    if (f && f->facts.loaded && !f->sync.on && !is_fresh(a, f, since)) {
+        f->watch.hints |= CHANGE_POLL;
         watch_folder(a, f);
     }
     account_unlock(a);
@@ -678,7 +687,7 @@ void account_look(struct account *a, uint32_t folder, int64_t since)
 
 void folder_recheck(struct account *a, struct folder *f, uint32_t uid, struct waiter *waiters)
 {
-    waiters_move(&f->sync_waiters, &waiters);
-    f->dirty |= CHANGE_EXPUNGE;
-    sync_join(a, f, f->loaded ? 0 : uid);
+    waiters_move(&f->sync.waiters, &waiters);
+    f->watch.hints |= CHANGE_EXPUNGE;
+    sync_join(a, f, f->facts.loaded ? 0 : uid);
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "cache/internal.h"
+#include "cache/body.h"
 
 enum {
     NEXT_FOLDER = 2000, /* ms that a walk may take to go on there */

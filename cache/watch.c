@@ -6,7 +6,7 @@
  * there is a second look, as a server may leave out what followed closely (Dovecot 2.3 does). The
  * same thread looks every `poll` seconds after the folders used last, as far as they are in use and
  * no connection is told of them. */
-#include "cache/internal.h"
+#include "cache/state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cache/folder.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/mem.h"
@@ -36,21 +37,22 @@ static int64_t awake_ms(void)
 
 void watch_used(struct folder *f)
 {
-    f->used_at = awake_ms();
+    f->watch.used_at = awake_ms();
 }
 
 /* A folder used since then is in use. */
 static int64_t in_use_since(const struct account *a)
 {
     int64_t hour_ago = awake_ms() - ACCOUNT_IN_USE * 1000;
-    return a->followed_at && a->followed_at >= hour_ago ? a->follow_from : hour_ago;
+    return a->watch.followed_at && a->watch.followed_at >= hour_ago ? a->watch.follow_from
+                                                                    : hour_ago;
 }
 
 void account_followed(struct account *a)
 {
     account_lock(a);
-    a->follow_from = in_use_since(a);
-    a->followed_at = awake_ms();
+    a->watch.follow_from = in_use_since(a);
+    a->watch.followed_at = awake_ms();
     account_unlock(a);
 }
 
@@ -58,11 +60,11 @@ void account_followed(struct account *a)
 static unsigned last_used(struct account *a, struct folder *last[LAST_USED])
 {
     unsigned n = 0;
-    for (struct folder *f = a->by_id; f; f = f->by_id.next) {
+    for (struct folder *f = tree_first(a); f; f = tree_next(f)) {
         unsigned at = n;
-        while (at > 0 && last[at - 1]->used_at < f->used_at)
+        while (at > 0 && last[at - 1]->watch.used_at < f->watch.used_at)
             at--;
-        if (!f->loaded || at == LAST_USED)
+        if (!f->facts.loaded || at == LAST_USED)
             continue;
         n += n < LAST_USED;
         for (unsigned i = n - 1; i > at; i--)
@@ -85,17 +87,17 @@ static bool has_place(struct account *a, const struct folder *f, int64_t now)
 {
     unsigned n = 0;
     int64_t next = INT64_MAX;
-    if (f->promised > now)
+    if (f->watch.promised_until > now)
         return true;
-    if (now < a->promise_next)
+    if (now < a->watch.promises_full_until)
         return false;
-    for (const struct folder *other = a->by_id; other; other = other->by_id.next)
-        if (other->promised > now) {
-            next = other->promised < next ? other->promised : next;
+    for (const struct folder *other = tree_first(a); other; other = tree_next(other))
+        if (other->watch.promised_until > now) {
+            next = other->watch.promised_until < next ? other->watch.promised_until : next;
             n++;
         }
     if (n >= PROMISED)
-        a->promise_next = next;
+        a->watch.promises_full_until = next;
     return n < PROMISED;
 }
 
@@ -106,55 +108,61 @@ bool account_promise(struct account *a, uint32_t folder)
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     int64_t now = awake_ms();
-    bool just_now = f && f->promised - now > ACCOUNT_PROMISE * 1000 - 1000;
-    bool may = just_now || (f && f->loaded &&
+    bool just_now = f && f->watch.promised_until - now > ACCOUNT_PROMISE * 1000 - 1000;
+    bool may = just_now || (f && f->facts.loaded &&
                             (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now))));
     if (may && !just_now)
-        f->promised = now + ACCOUNT_PROMISE * 1000;
+        f->watch.promised_until = now + ACCOUNT_PROMISE * 1000;
     account_unlock(a);
     return may;
 }
 
 void watch_unpromise(struct account *a, struct folder *f)
 {
-    f->promised = 0;
-    a->promise_next = 0; /* its place is free */
+    f->watch.promised_until = 0;
+    a->watch.promises_full_until = 0; /* its place is free */
 }
 
 /* ---- what is due ---- */
 
 static void due(struct account *a, struct folder *f)
 {
-    if (!f->due) {
-        f->due = true;
-        f->next_due = a->due;
-        a->due = f;
+    if (!f->watch.due) {
+        f->watch.due = true;
+        f->watch.next_due = a->watch.due;
+        a->watch.due = f;
     }
-    pthread_cond_signal(&a->watch_cond);
+    pthread_cond_signal(&a->watch.cond);
 }
 
 void watch_folder(struct account *a, struct folder *f)
 {
-    if (f->loaded && f->dirty)
+    if (f->facts.loaded && f->watch.hints)
         due(a, f);
+}
+
+void watch_tree(struct account *a)
+{
+    a->watch.tree_due = true;
+    pthread_cond_signal(&a->watch.cond);
 }
 
 void watch_forget(struct account *a, struct folder *f)
 {
-    for (struct folder **at = &a->due; *at; at = &(*at)->next_due)
+    for (struct folder **at = &a->watch.due; *at; at = &(*at)->watch.next_due)
         if (*at == f) {
-            *at = f->next_due;
+            *at = f->watch.next_due;
             break;
         }
-    f->due = false;
+    f->watch.due = false;
 }
 
 void watch_on_folders(void *account)
 {
     struct account *a = account;
     account_lock(a);
-    a->tree_due = a->tree_twice = true;
-    pthread_cond_signal(&a->watch_cond);
+    a->watch.tree_due = a->watch.tree_twice = true;
+    pthread_cond_signal(&a->watch.cond);
     account_unlock(a);
 }
 
@@ -176,16 +184,17 @@ void watch_on_status(void *account, struct str mailbox, const struct mailbox_sta
     char *wire = mailbox.n <= LIMIT_MAILBOX_NAME ? mem_strndup(mailbox.p, mailbox.n) : NULL;
     account_lock(a);
     struct folder *f = wire ? folder_said(a, wire) : NULL;
-    if (f && f->loaded) {
-        if ((now->uidvalidity && now->uidvalidity != f->uidvalidity) || now->uidnext > f->uidnext ||
-            (now->exists != UINT32_MAX && now->exists > f->msgs.live))
-            f->dirty |= CHANGE_EXISTS;
-        if (now->exists < f->msgs.live)
-            f->dirty |= CHANGE_EXPUNGE;
-        if (now->modseq > f->modseq)
-            f->dirty |= CHANGE_FLAGS;
-        f->polled |= now->uidvalidity && now->uidvalidity != f->uidvalidity;
-        f->due_twice = f->dirty != 0;
+    if (f && f->facts.loaded) {
+        if ((now->uidvalidity && now->uidvalidity != f->facts.uidvalidity) ||
+            now->uidnext > f->facts.uidnext ||
+            (now->exists != UINT32_MAX && now->exists > f->facts.msgs.live))
+            f->watch.hints |= CHANGE_EXISTS;
+        if (now->exists < f->facts.msgs.live)
+            f->watch.hints |= CHANGE_EXPUNGE;
+        if (now->modseq > f->facts.modseq)
+            f->watch.hints |= CHANGE_FLAGS;
+        f->watch.thorough |= now->uidvalidity && now->uidvalidity != f->facts.uidvalidity;
+        f->watch.twice = f->watch.hints != 0;
         watch_folder(a, f);
     }
     account_unlock(a);
@@ -202,9 +211,10 @@ void watch_on_deaf(void *account)
     account_lock(a);
     int64_t since = in_use_since(a);
     unsigned n = last_used(a, last);
-    for (struct folder *f = a->by_id; f; f = f->by_id.next)
-        if (f->loaded && (f->used_at >= since || (n && f->used_at >= last[n - 1]->used_at))) {
-            f->dirty |= CHANGE_EXISTS | CHANGE_FLAGS;
+    for (struct folder *f = tree_first(a); f; f = tree_next(f))
+        if (f->facts.loaded &&
+            (f->watch.used_at >= since || (n && f->watch.used_at >= last[n - 1]->watch.used_at))) {
+            f->watch.hints |= CHANGE_EXISTS | CHANGE_FLAGS;
             due(a, f);
         }
     account_unlock(a);
@@ -212,8 +222,8 @@ void watch_on_deaf(void *account)
 
 void watch_poll(struct account *a, struct folder *f)
 {
-    f->dirty |= CHANGE_POLL;
-    f->polled = true;
+    f->watch.hints |= CHANGE_POLL;
+    f->watch.thorough = true;
     due(a, f);
 }
 
@@ -223,11 +233,11 @@ static void poll_folders(struct account *a)
     struct folder *last[LAST_USED];
     int64_t since = in_use_since(a), now = awake_ms();
     unsigned n = last_used(a, last);
-    for (unsigned i = 0; i < n && last[i]->used_at >= since; i++)
+    for (unsigned i = 0; i < n && last[i]->watch.used_at >= since; i++)
         watch_poll(a, last[i]);
     bool told = pool_tells_all(a->pool);
-    for (struct folder *f = a->by_id; f; f = f->by_id.next)
-        if (!told && f->promised > now)
+    for (struct folder *f = tree_first(a); f; f = tree_next(f))
+        if (!told && f->watch.promised_until > now)
             watch_poll(a, f);
 }
 
@@ -235,43 +245,44 @@ static void poll_folders(struct account *a)
 static int64_t work(struct account *a)
 {
     int64_t now = clock_ms(), next = INT64_MAX;
-    if (a->tree_due && now >= a->tree_next) {
-        a->tree_due = a->tree_twice;
-        a->tree_twice = false;
-        a->tree_next = now + SPACING;
-        tree_refresh(a, now);
+    if (a->watch.tree_due && now >= a->watch.tree_not_before) {
+        a->watch.tree_due = a->watch.tree_twice;
+        a->watch.tree_twice = false;
+        a->watch.tree_not_before = now + SPACING;
+        if (!listing_refresh(a, now))
+            a->watch.tree_due = true;
     }
-    if (a->tree_due)
-        next = a->tree_next;
-    for (struct folder **at = &a->due; *at;) {
+    if (a->watch.tree_due)
+        next = a->watch.tree_not_before;
+    for (struct folder **at = &a->watch.due; *at;) {
         struct folder *f = *at;
-        if (f->syncing || now < f->due_next) {
+        if (f->sync.on || now < f->watch.not_before) {
             /* A sync that ends calls again. */
-            if (!f->syncing && f->due_next < next)
-                next = f->due_next;
-            at = &f->next_due;
+            if (!f->sync.on && f->watch.not_before < next)
+                next = f->watch.not_before;
+            at = &f->watch.next_due;
             continue;
         }
-        *at = f->next_due;
-        f->due = false;
-        f->due_next = now + SPACING;
-        bool twice = f->due_twice;
-        f->due_twice = false;
+        *at = f->watch.next_due;
+        f->watch.due = false;
+        f->watch.not_before = now + SPACING;
+        bool twice = f->watch.twice;
+        f->watch.twice = false;
         sync_due(a, f);
         if (twice) {
-            f->dirty |= CHANGE_POLL;
+            f->watch.hints |= CHANGE_POLL;
             due(a, f);
-            at = &a->due; /* it was put in front */
+            at = &a->watch.due; /* it was put in front */
         }
     }
     int64_t poll = (int64_t)a->config->poll * 1000;
-    if (poll && now >= a->poll_next) {
-        if (a->poll_next)
+    if (poll && now >= a->watch.poll_at) {
+        if (a->watch.poll_at)
             poll_folders(a);
-        a->poll_next = now + poll;
+        a->watch.poll_at = now + poll;
         return now; /* what it has found */
     }
-    return poll && a->poll_next < next ? a->poll_next : next;
+    return poll && a->watch.poll_at < next ? a->watch.poll_at : next;
 }
 
 static void *watch_main(void *account)
@@ -281,13 +292,13 @@ static void *watch_main(void *account)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     account_lock(a);
-    while (!a->watch_stop) {
+    while (!a->watch.stop) {
         int64_t next = work(a), left = next - clock_ms();
         if (left <= 0)
             continue;
-        a->n_watch_wakeups++;
+        a->watch.n_wakeups++;
         if (next == INT64_MAX) {
-            pthread_cond_wait(&a->watch_cond, &a->lock);
+            pthread_cond_wait(&a->watch.cond, &a->lock);
             continue;
         }
         struct timespec until;
@@ -298,7 +309,7 @@ static void *watch_main(void *account)
             until.tv_sec++;
             until.tv_nsec -= 1000000000;
         }
-        pthread_cond_timedwait(&a->watch_cond, &a->lock, &until);
+        pthread_cond_timedwait(&a->watch.cond, &a->lock, &until);
     }
     account_unlock(a);
     return NULL;
@@ -306,18 +317,18 @@ static void *watch_main(void *account)
 
 int watch_start(struct account *a)
 {
-    int err = pthread_create(&a->watcher, NULL, watch_main, a);
-    a->watched = err == 0;
+    int err = pthread_create(&a->watch.thread, NULL, watch_main, a);
+    a->watch.started = err == 0;
     return -err;
 }
 
 void watch_stop(struct account *a)
 {
     account_lock(a);
-    a->watch_stop = true;
-    pthread_cond_signal(&a->watch_cond);
+    a->watch.stop = true;
+    pthread_cond_signal(&a->watch.cond);
     account_unlock(a);
-    if (a->watched)
-        pthread_join(a->watcher, NULL);
-    a->watched = false;
+    if (a->watch.started)
+        pthread_join(a->watch.thread, NULL);
+    a->watch.started = false;
 }

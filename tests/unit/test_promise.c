@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cache/internal.h"
+#include "cache/folder.h"
+#include "cache/state.h"
 #include "tests/unit/stub_pool.h"
 
 enum { FOLDERS = 40, PLACES = 16 };
@@ -44,9 +45,9 @@ static unsigned promise_all(struct stub *s)
 static void pass(struct stub *s, int seconds)
 {
     account_lock(s->account);
-    for (struct folder *f = s->account->by_id; f; f = f->by_id.next)
-        f->promised -= seconds * 1000;
-    s->account->promise_next -= seconds * 1000;
+    for (struct folder *f = tree_first(s->account); f; f = tree_next(f))
+        f->watch.promised_until -= seconds * 1000;
+    s->account->watch.promises_full_until -= seconds * 1000;
     account_unlock(s->account);
 }
 

@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cache/internal.h"
+#include "cache/folder.h"
+#include "cache/state.h"
 #include "imap/pool/prompt.h"
 #include "tests/unit/stub_pool.h"
 
@@ -86,8 +87,8 @@ static bool asks(struct stub *s, bool late, int64_t ago)
     uint32_t inbox = stub_folder(s, "INBOX");
     account_lock(s->account);
     struct folder *f = folder_by_id(s->account, inbox);
-    f->synced_at = clock_ms() - ago;
-    f->told_at = 0;
+    f->fresh.synced_at = clock_ms() - ago;
+    f->fresh.heard_at = 0;
     account_unlock(s->account);
     stub_tells_late(late);
     int err = account_sync(s->account, inbox, clock_ms() - SECOND, &q.w);

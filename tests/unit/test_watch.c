@@ -3,52 +3,63 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
-#include "cache/internal.h"
+#include "cache/folder.h"
+#include "cache/state.h"
+#include "imap/conn/op.h"
 
 enum { FOLDERS = 40, LAST_USED = 16, MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 
-static struct folder folders[FOLDERS];
+static struct folder *folders[FOLDERS];
+
+static void folder_changed(void *ctx, uint32_t id)
+{
+    (void)ctx, (void)id;
+}
 
 /* Folder n was last used n minutes ago. They come in no order. */
 static void setup(struct account *a)
 {
-    *a = (struct account){0};
+    *a = (struct account){.hooks.folder_changed = folder_changed};
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->watch_cond, NULL);
+    pthread_cond_init(&a->watch.cond, NULL);
+    tree_init(a);
     for (unsigned i = 0; i < FOLDERS; i++) {
-        struct folder *f = &folders[i * 7 % FOLDERS];
-        *f = (struct folder){.id = ACCOUNT_ROOT + 1 + i, .loaded = true};
+        unsigned n = i * 7 % FOLDERS;
+        char name[8];
+        snprintf(name, sizeof name, "f%u", n);
+        struct folder *f = folders[n] = tree_insert(a, a->tree.root, name, '/');
+        f->facts.loaded = true;
         watch_used(f);
-        f->used_at -= (int64_t)(f - folders) * MINUTE;
-        HASH_ADD(by_id, a->by_id, id, sizeof f->id, f);
+        f->watch.used_at -= (int64_t)n * MINUTE;
     }
 }
 
 static void teardown(struct account *a)
 {
-    HASH_CLEAR(by_id, a->by_id);
-    pthread_cond_destroy(&a->watch_cond);
+    tree_free(a);
+    pthread_cond_destroy(&a->watch.cond);
     pthread_mutex_destroy(&a->lock);
 }
 
 static void pass(struct account *a, int64_t ms)
 {
     for (unsigned i = 0; i < FOLDERS; i++)
-        folders[i].used_at -= ms;
-    a->follow_from -= ms;
-    a->followed_at -= a->followed_at ? ms : 0;
+        folders[i]->watch.used_at -= ms;
+    a->watch.follow_from -= ms;
+    a->watch.followed_at -= a->watch.followed_at ? ms : 0;
 }
 
 /* How many are due; they must be those used last. */
 static unsigned due(struct account *a)
 {
     unsigned n = 0, listed = 0;
-    while (n < FOLDERS && folders[n].due)
+    while (n < FOLDERS && folders[n]->watch.due)
         n++;
-    for (const struct folder *f = a->due; f; f = f->next_due, listed++)
-        assert_true(f->dirty & CHANGE_EXISTS && f->dirty & CHANGE_FLAGS);
+    for (const struct folder *f = a->watch.due; f; f = f->watch.next_due, listed++)
+        assert_true(f->watch.hints & CHANGE_EXISTS && f->watch.hints & CHANGE_FLAGS);
     assert_int_equal(n, listed);
     return n;
 }
@@ -84,9 +95,9 @@ static void test_opened(void **state)
     setup(&a);
     pass(&a, 9 * HOUR);
     for (unsigned i = 0; i < 20; i++) {
-        folders[i].dirty = CHANGE_POLL; /* so that nobody asks whether it is told of */
-        folders[i].synced_at = 1;
-        assert_int_equal(account_sync(&a, folders[i].id, 1, NULL), 0);
+        folders[i]->watch.hints = CHANGE_POLL; /* so that nobody asks whether it is told of */
+        folders[i]->fresh.synced_at = 1;
+        assert_int_equal(account_sync(&a, folders[i]->id, 1, NULL), 0);
     }
     watch_on_deaf(&a);
     assert_int_equal(due(&a), 20);

@@ -1,0 +1,43 @@
+/* UIDs that the server has named and not described, as the running sync deals with them. */
+#ifndef CACHE_HOLES_H
+#define CACHE_HOLES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "imap/wire/uidset.h"
+
+struct folder;
+
+struct holes {
+    struct uidset todo;        /* not asked for yet */
+    struct uidset asked;       /* being asked for */
+    struct uidset undescribed; /* not described: listed by their UIDs */
+    uint64_t portion;          /* so many are asked for at once; 0: all */
+    unsigned refusals;
+    unsigned in_vain; /* of them, since something was described */
+    uint32_t upto;    /* the highest of them */
+    bool hopeless;    /* those were too many: nothing more is asked */
+    bool all;         /* those listed by their UIDs already are asked for, too */
+    bool more;        /* there may be more than those */
+};
+
+/* What a folder is found to hold: notes what is not described, and has the sync ask for it. */
+void holes_find(struct folder *f, const struct uidset *found);
+
+/* Is it time to ask again for what was not described? Then holes_find() will. */
+bool holes_due(struct folder *f);
+
+/* The next UIDs to ask for, as a command takes them: to free. When that was answered, what came is
+ * in the table. `refused`: not all of it may have come. */
+char *holes_ask(struct folder *f);
+void holes_answered(struct folder *f, bool refused);
+
+/* Those that are listed by their UIDs alone since it was last asked, as a command takes them: to
+ * free. */
+char *holes_take_undescribed(struct folder *f);
+
+/* The sync is over. */
+void holes_end(struct holes *h);
+
+#endif

@@ -1,0 +1,32 @@
+/* Where messages went that this mount moved. */
+#ifndef CACHE_MOVED_H
+#define CACHE_MOVED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct account;
+struct alias;
+struct folder;
+struct moved;
+struct op;
+
+struct moves {
+    struct moved *moved;   /* by the number a message had: a hash table */
+    struct alias *aliases; /* by the name that the user gave: a hash table */
+};
+
+/* The message was moved to `dest`, as the answer to `op` says (COPYUID), where it is to be found by
+ * `name` (NULL: by none that was given). */
+void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
+                const struct op *op, const char *name);
+
+/* If it was moved, its number there. */
+bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
+
+/* The UID of the message that was moved into the folder under this name; else 0. */
+uint32_t moved_alias(struct account *a, const struct folder *f, const char *name);
+
+void moved_free(struct account *a);
+
+#endif
