@@ -165,10 +165,7 @@ void account_stop(struct account *a)
     if (a->pool)
         pool_stop(a->pool);
     account_lock(a);
-    for (struct folder *f = tree_first(a); f; f = tree_next(f)) {
-        waiters_move(&left, &f->sync.waiters);
-        waiters_move(&left, &f->sync.row_waiters);
-    }
+    left = sync_take_waiters(a);
     waiters_move(&left, &a->listings.waiters);
     waiters_move(&left, &a->listings.orphans);
     account_unlock(a);

@@ -427,7 +427,7 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
     if (!b->no_data)
         return -EIO;
     b->doubtful = true; /* some have no answer to a window, and one to the whole */
-    folder_recheck(a, f, m->uid, waiters_take(&fetch->waiters));
+    sync_recheck(a, f, m->uid, waiters_take(&fetch->waiters));
     return 0;
 }
 
@@ -477,7 +477,7 @@ static void on_body_done(struct op *op)
     if (err == -ENOMEM)
         drop_all(a);
     if (op->err == -ESTALE)
-        folder_contradicted(a, op);
+        sync_contradicted(a, op);
     if (err == -ENODATA)
         err = no_data(a, b, f);
     else if (!err)

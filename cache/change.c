@@ -140,7 +140,7 @@ static void check_stale(struct account *a, uint32_t gen, int err)
         folder_reset(a, f);
         folder_tell(a, f);
     } else if (f && err == -ENOENT) {
-        folder_expire(f);
+        fresh_expire(&f->fresh);
     }
 }
 
@@ -152,7 +152,7 @@ static bool is_of(struct folder *d, const struct op *op)
 {
     if (!op->new_uid || !op->new_uidvalidity)
         return false;
-    if (!d->facts.uidvalidity && !d->facts.loaded && !d->sync.on && !d->facts.msgs.n)
+    if (!d->facts.uidvalidity && !d->facts.loaded && !d->sync && !d->facts.msgs.n)
         d->facts.uidvalidity = op->new_uidvalidity;
     return d->facts.uidvalidity == op->new_uidvalidity;
 }
@@ -183,15 +183,13 @@ static void presume(struct change *c, struct folder *d, struct msg *m, bool is_n
 /* The folder is another one than is known, or it is not said where in it the message is. */
 static void arrive_unseen(struct account *a, struct folder *d, const struct op *op)
 {
-    folder_expire(d);
-    memset(d->fresh.probed, 0, sizeof d->fresh.probed); /* what was not there may be there now */
-    d->fresh.none_at = 0;
+    fresh_forget(&d->fresh); /* what was not there may be there now */
     if (op->new_uid && d->facts.uidvalidity)
         watch_poll(a, d);
 }
 
-/* Puts the moved message where it is now, if nothing is in doubt. UIDNEXT stays as it is, so that
- * the next sync asks for the message as for all that is new, and presumes nothing. */
+/* Puts the moved message where it is now, if it is certain where that is. UIDNEXT stays as it is,
+ * so that the next sync asks for the message as for all that is new, and presumes nothing. */
 static void arrive(struct change *c, struct folder *d, const struct op *op)
 {
     struct account *a = c->a;
@@ -202,8 +200,8 @@ static void arrive(struct change *c, struct folder *d, const struct op *op)
         return;
     }
     if (op->new_uid < UINT32_MAX) {
-        d->fresh.none_from = op->new_uid + 1; /* it got the next one there was */
-        d->fresh.none_at = op->submitted;
+        /* It got the next one there was. */
+        fresh_none_from(&d->fresh, op->new_uid + 1, op->submitted);
     }
     if (!(m->flags & MSG_NAMED)) {
         presume(c, d, m, is_new);
@@ -512,7 +510,7 @@ static void on_removed(struct op *op)
     } else {
         listing_expire(a);
         if (f) {
-            folder_expire(f);
+            fresh_expire(&f->fresh);
             f->removing = false;
         }
     }

@@ -7,22 +7,10 @@
 #include <time.h>
 
 #include "cache/facts.h"
-#include "cache/sync.h"
+#include "cache/fresh.h"
 #include "cache/watch.h"
 
-/* How old what is known is; see ask.c. Times are clock_ms(). */
-struct freshness {
-    int64_t synced_at;   /* when the last successful look began; 0: never */
-    int64_t heard_at;    /* then all was known that the server tells as it happens; 0: never */
-    uint32_t none_from;  /* no message had a UID from here on when this mount last moved one here */
-    int64_t none_at;     /* when that move was asked for; 0: never */
-    int64_t describe_at; /* undescribed messages are not asked for before */
-    struct {
-        uint32_t uid;
-        int64_t at;    /* when the probe began */
-    } probed[8];       /* the last probes that succeeded, a ring */
-    unsigned n_probed; /* probes that succeeded so far */
-};
+struct sync;
 
 /* What appears in the folder and what vanishes, folders too, and who has heard of it. */
 struct news {
@@ -45,7 +33,7 @@ struct folder {
     struct freshness fresh;
     struct news news;
     struct watch_entry watch;
-    struct sync sync;
+    struct sync *sync; /* NULL: none runs */
 
     unsigned arrivals; /* moves into this folder under way */
     bool removing;     /* it is being deleted */

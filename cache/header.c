@@ -213,7 +213,7 @@ static void on_header_done(struct op *op)
     struct account *a = set->a;
     account_lock(a);
     if (op->err == -ESTALE)
-        folder_contradicted(a, op);
+        sync_contradicted(a, op);
     struct waiter *again = give_up(a, set, true), *gone = give_up(a, set, false);
     account_unlock(a);
     wake_all(again, 0);

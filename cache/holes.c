@@ -1,15 +1,16 @@
 /* UIDs that the server has named and not described.
  *
  * A server may refuse to describe any message of a set because of one in it, and may have broken
- * off where that one is. So what is left after a refusal is asked for in halves, until the one in
- * doubt is asked for alone; what is not described then, or with an OK, is listed by its UID, at
+ * off where that one is. So what is left after a refusal is asked for in halves, until that one is
+ * asked for alone; what is not described then, or with an OK, is listed by its UID, at
  * once. Now and then it is asked for once more. */
-#include "cache/state.h"
+#include "cache/holes.h"
 
 #include <inttypes.h>
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/sync.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
@@ -33,40 +34,42 @@ static bool is_undescribed(const struct folder *f, uint32_t uid)
 
 /* One that is listed by its UID already is left alone, unless it is time to ask for all again; and
  * one that could not be listed, always. */
-static bool is_hole(const struct folder *f, uint32_t uid)
+static bool is_hole(const struct sync *s, uint32_t uid)
 {
+    const struct folder *f = s->folder;
     const struct msg *m = msgtable_find(&f->facts.msgs, uid);
     if (!m && f->facts.msgs.n >= LIMIT_MESSAGES)
         return false;
-    return is_undescribed(f, uid) && (!m || !m->size || f->sync.holes.all);
+    return is_undescribed(f, uid) && (!m || !m->size || s->holes.all);
 }
 
-bool holes_due(struct folder *f)
+bool holes_due(struct sync *s)
 {
+    struct folder *f = s->folder;
     if (!f->facts.undescribed || clock_ms() < f->fresh.describe_at)
         return false;
     f->fresh.describe_at = clock_ms() + ASK_AGAIN;
-    f->sync.holes.all = true;
+    s->holes.all = true;
     return true;
 }
 
-void holes_find(struct folder *f, const struct uidset *found)
+void holes_find(struct sync *s, const struct uidset *found)
 {
-    struct holes *h = &f->sync.holes;
+    struct holes *h = &s->holes;
     size_t n = 0;
     uidset_free(&h->todo);
     for (size_t i = 0; i < found->n && n < LIMIT_HOLES; i++)
         for (uint64_t uid = found->r[i].lo; uid <= found->r[i].hi && n < LIMIT_HOLES; uid++)
-            if (is_hole(f, (uint32_t)uid)) {
+            if (is_hole(s, (uint32_t)uid)) {
                 uidset_add(&h->todo, (uint32_t)uid, (uint32_t)uid);
                 n++;
             }
     h->more = n == LIMIT_HOLES;
     h->upto = n ? h->todo.r[h->todo.n - 1].hi : 0;
     if (n)
-        f->sync.todo |= SYNC_HOLES;
+        s->todo |= SYNC_HOLES;
     else
-        f->facts.undescribed &= !h->all;
+        s->folder->facts.undescribed &= !h->all;
     if (h->more)
         h->all = false; /* or the same ones might come again and again */
 }
@@ -107,20 +110,20 @@ static char *set_text(const struct uidset *set)
     return buf_steal(&text);
 }
 
-char *holes_ask(struct folder *f)
+char *holes_ask(struct holes *h)
 {
-    take_portion(&f->sync.holes, f->sync.holes.refusals > 0);
-    return set_text(&f->sync.holes.asked);
+    take_portion(h, h->refusals > 0);
+    return set_text(&h->asked);
 }
 
-static void list_by_uid(struct folder *f, const struct uidset *uids)
+static void list_by_uid(struct sync *s, const struct uidset *uids)
 {
     for (size_t i = 0; i < uids->n; i++)
         for (uint64_t uid = uids->r[i].lo; uid <= uids->r[i].hi; uid++) {
-            struct msg *m = folder_add(f, (uint32_t)uid);
+            struct msg *m = folder_add(s->folder, (uint32_t)uid);
             if (m && !m->size)
                 m->size = MSG_UNKNOWN_SIZE;
-            uidset_add(&f->sync.holes.undescribed, (uint32_t)uid, (uint32_t)uid);
+            uidset_add(&s->holes.undescribed, (uint32_t)uid, (uint32_t)uid);
         }
 }
 
@@ -146,27 +149,28 @@ static void judge(struct holes *h, bool refused, uint64_t described, uint64_t le
         h->portion *= 2;
 }
 
-static void finish(struct folder *f)
+static void finish(struct sync *s)
 {
-    struct holes *h = &f->sync.holes;
+    struct folder *f = s->folder;
+    struct holes *h = &s->holes;
     if (h->undescribed.n) {
         log_info("%s: the server does not describe %" PRIu64 " of its messages, such as UID %u",
                  f->facts.wire, uidset_count(&h->undescribed), h->undescribed.r[0].lo);
         f->fresh.describe_at = clock_ms() + ASK_AGAIN;
-        f->sync.todo |= SYNC_BARE;
+        s->todo |= SYNC_BARE;
     }
     f->facts.undescribed = h->undescribed.n || (f->facts.undescribed && !h->all);
     if (h->more)
-        f->sync.todo |= SYNC_UIDS;
+        s->todo |= SYNC_UIDS;
 }
 
-void holes_answered(struct folder *f, bool refused)
+void holes_answered(struct sync *s, bool refused)
 {
-    struct holes *h = &f->sync.holes;
+    struct holes *h = &s->holes;
     struct uidset left = {0};
     for (size_t i = 0; i < h->asked.n; i++)
         for (uint64_t uid = h->asked.r[i].lo; uid <= h->asked.r[i].hi; uid++)
-            if (is_undescribed(f, (uint32_t)uid))
+            if (is_undescribed(s->folder, (uint32_t)uid))
                 uidset_add(&left, (uint32_t)uid, (uint32_t)uid);
     uint64_t n = uidset_count(&left);
     judge(h, refused, uidset_count(&h->asked) - n, n);
@@ -175,18 +179,18 @@ void holes_answered(struct folder *f, bool refused)
     if (again || h->hopeless)
         put_back(h, &left);
     if (!again) {
-        list_by_uid(f, h->hopeless ? &h->todo : &left);
+        list_by_uid(s, h->hopeless ? &h->todo : &left);
         uidset_free(h->hopeless ? &h->todo : &left);
     }
     if (h->todo.n)
-        f->sync.todo |= SYNC_HOLES;
+        s->todo |= SYNC_HOLES;
     else
-        finish(f);
+        finish(s);
 }
 
-char *holes_take_undescribed(struct folder *f)
+char *holes_take_undescribed(struct holes *h)
 {
-    char *text = set_text(&f->sync.holes.undescribed);
-    uidset_free(&f->sync.holes.undescribed);
+    char *text = set_text(&h->undescribed);
+    uidset_free(&h->undescribed);
     return text;
 }

@@ -7,7 +7,7 @@
 
 #include "imap/wire/uidset.h"
 
-struct folder;
+struct sync;
 
 struct holes {
     struct uidset todo;        /* not asked for yet */
@@ -23,19 +23,19 @@ struct holes {
 };
 
 /* What a folder is found to hold: notes what is not described, and has the sync ask for it. */
-void holes_find(struct folder *f, const struct uidset *found);
+void holes_find(struct sync *s, const struct uidset *found);
 
 /* Is it time to ask again for what was not described? Then holes_find() will. */
-bool holes_due(struct folder *f);
+bool holes_due(struct sync *s);
 
 /* The next UIDs to ask for, as a command takes them: to free. When that was answered, what came is
  * in the table. `refused`: not all of it may have come. */
-char *holes_ask(struct folder *f);
-void holes_answered(struct folder *f, bool refused);
+char *holes_ask(struct holes *h);
+void holes_answered(struct sync *s, bool refused);
 
 /* Those that are listed by their UIDs alone since it was last asked, as a command takes them: to
  * free. */
-char *holes_take_undescribed(struct folder *f);
+char *holes_take_undescribed(struct holes *h);
 
 /* The sync is over. */
 void holes_end(struct holes *h);

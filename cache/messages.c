@@ -92,11 +92,6 @@ static void say_gone(struct account *a, struct folder *f, const struct msg *m)
     folder_event(a, f, m, EVENT_EXPUNGED);
 }
 
-void folder_expire(struct folder *f)
-{
-    f->fresh.synced_at = f->fresh.heard_at = 0;
-}
-
 void folder_tell(struct account *a, struct folder *f)
 {
     if (f->news.told == f->news.version)
@@ -153,8 +148,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m)
     body_forget(a, f->gen, m->uid);
     header_forget(a, f->gen, m->uid);
     msgtable_remove(&f->facts.msgs, m);
-    if (f->sync.census.on)
-        uidset_add(&f->sync.census.went, m->uid, m->uid);
+    sync_went(f->sync, m->uid, m->uid);
 }
 
 void folder_forget(struct account *a, struct folder *f)
@@ -171,11 +165,9 @@ void folder_forget(struct account *a, struct folder *f)
     folder_renumber(a, f);
     f->facts.load_upto = 0;
     f->facts.late = false;
-    memset(f->fresh.probed, 0, sizeof f->fresh.probed);
     f->facts.uidvalidity = f->facts.uidnext = 0;
-    f->fresh.none_at = 0;
     f->facts.modseq = 0;
-    folder_expire(f);
+    fresh_forget(&f->fresh);
 }
 
 void folder_reset(struct account *a, struct folder *f)
@@ -237,33 +229,14 @@ static void take_flags(struct account *a, struct folder *f, struct msg *m,
         uidset_remove(&f->facts.own_deleted, m->uid); /* someone rescued it: it is mail again */
 }
 
-/* A listing may follow the load as long as the rows come one by one: behind a number left out there
- * may be a UID whose row was lost, and it must not be listed too late. */
-static void load_passed(struct folder *f, const struct fetch_row *row)
-{
-    if (f->sync.load.seq && row->seq != f->sync.load.seq && row->seq != f->sync.load.seq + 1)
-        f->sync.load.gap = true;
-    if (!f->sync.load.seq && f->sync.from == 1 && row->seq != 1)
-        f->sync.load.gap = true;
-    if (f->sync.load.gap || row->uid < f->facts.load_upto)
-        return;
-    f->sync.load.seq = row->seq;
-    f->facts.load_upto = row->uid;
-}
-
 static void take_row(struct account *a, struct folder *f, const struct fetch_row *row,
                      const char *label, size_t label_len)
 {
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
-    if (meta && row->uid == f->sync.probe.uid)
-        f->sync.probe.seen = true;
-    if (meta && row->uid > f->sync.met_upto)
-        f->sync.met_upto = row->uid;
-    if (f->sync.census.by_rows)
-        uidset_add(&f->sync.census.rows, row->uid, row->uid);
+    bool counted = sync_row(f->sync, row->uid, meta);
     struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->facts.msgs, row->uid);
     if (!m) {
-        if (!meta && !f->sync.census.by_rows && !msgtable_knows(&f->facts.msgs, row->uid))
+        if (!meta && !counted && !msgtable_knows(&f->facts.msgs, row->uid))
             f->watch.hints |= CHANGE_EXISTS; /* flags of a message we have not met */
         return;
     }
@@ -282,8 +255,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
         take_flags(a, f, m, row, is_new);
     if (is_new && msg_visible(m))
         folder_event(a, f, m, EVENT_NEW);
-    if (meta && f->sync.load.on)
-        load_passed(f, row);
+    if (meta)
+        sync_loaded(f->sync, row);
 }
 
 void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
@@ -328,8 +301,7 @@ void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidi
             if (!change_vanished(a, f->gen, m->uid))
                 msg_drop(a, f, m);
         }
-        if (f->sync.census.on) /* also what was known to be gone */
-            uidset_add(&f->sync.census.went, uids->r[i].lo, uids->r[i].hi);
+        sync_went(f->sync, uids->r[i].lo, uids->r[i].hi); /* also what was known to be gone */
     }
     if (f)
         folder_tell(a, f);

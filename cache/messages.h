@@ -41,9 +41,6 @@ void folder_revive(struct folder *f, struct msg *m);
 struct msg *folder_next(const struct folder *f, uint64_t place);
 uint64_t msg_place(const struct msg *m);
 
-/* What is known is not to be believed before the next look. */
-void folder_expire(struct folder *f);
-
 /* Says upward that the folder has changed, if it has. */
 void folder_tell(struct account *a, struct folder *f);
 

@@ -140,7 +140,7 @@ static void on_ahead_done(struct op *op)
     struct waiter *waiters = NULL;
     account_lock(a);
     if (op->err == -ESTALE)
-        folder_contradicted(a, op);
+        sync_contradicted(a, op);
     DL_DELETE(a->ahead.batches, b);
     *b->inflight -= b->left;
     while (b->awaited) {

@@ -194,19 +194,12 @@ static void free_folder(struct account *a, struct folder *f)
     HASH_DELETE(by_gen, a->tree.by_gen, n);
     HASH_DELETE(by_wire, a->tree.by_wire, n);
     HASH_DELETE(by_name, a->tree.by_name, n);
-    for (struct folder **h = &a->syncs.hungry; *h; h = &(*h)->sync.next_hungry)
-        if (*h == f) {
-            *h = f->sync.next_hungry;
-            break;
-        }
+    sync_abandon(a, f);
     a->tree.n--;
     if (a->tree.top == f)
         a->tree.top = NULL;
     msgtable_clear(&f->facts.msgs);
     uidset_free(&f->facts.own_deleted);
-    holes_end(&f->sync.holes);
-    uidset_free(&f->sync.census.rows);
-    uidset_free(&f->sync.census.went);
     keywords_clear(&f->facts.keywords);
     free(f->facts.name);
     free(n->key);
@@ -237,19 +230,11 @@ void tree_free(struct account *a)
     free_folder(a, a->tree.root);
 }
 
-/* Those who wait for a folder that is gone ask again, and are told so. */
-static void dismiss_waiters(struct account *a, struct folder *f)
-{
-    waiters_move(&a->listings.orphans, &f->sync.waiters);
-    waiters_move(&a->listings.orphans, &f->sync.row_waiters);
-}
-
 void tree_remove(struct account *a, struct folder *f)
 {
     struct folder *child, *tmp;
     DL_FOREACH_SAFE (f->children, child, tmp)
         tree_remove(a, child);
-    dismiss_waiters(a, f);
     watch_forget(a, f);
     a->hooks.entry_stale(a->hooks.ctx, folder_id(a, f->parent), f->facts.name);
     DL_DELETE(f->parent->children, f);

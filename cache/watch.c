@@ -256,9 +256,9 @@ static int64_t work(struct account *a)
         next = a->watch.tree_not_before;
     for (struct folder **at = &a->watch.due; *at;) {
         struct folder *f = *at;
-        if (f->sync.on || now < f->watch.not_before) {
+        if (f->sync || now < f->watch.not_before) {
             /* A sync that ends calls again. */
-            if (!f->sync.on && f->watch.not_before < next)
+            if (!f->sync && f->watch.not_before < next)
                 next = f->watch.not_before;
             at = &f->watch.next_due;
             continue;
