@@ -58,6 +58,61 @@ static bool may_be_set(struct str flag)
     return *flag.p != '\\' || (flag_from_name(flag) & ~(unsigned)FLAG_RECENT);
 }
 
+/* Is the word among these, in any case? */
+static bool has_word(const char *words, struct str word)
+{
+    while (*words) {
+        size_t n = strcspn(words, " ");
+        if (n == word.n && strncasecmp(words, word.p, n) == 0)
+            return true;
+        words += n + strspn(words + n, " ");
+    }
+    return false;
+}
+
+int flag_change_add(struct flag_change *change, struct str name)
+{
+    if (!may_be_set(name))
+        return -EINVAL;
+    uint32_t before = change->bits, bit = flag_from_name(name);
+    size_t len = change->keywords.len;
+    change->bits |= bit;
+    if (!bit && !has_word(buf_str(&change->keywords), name)) {
+        if (len)
+            buf_addc(&change->keywords, ' ');
+        buf_add(&change->keywords, name.p, name.n);
+    }
+    struct buf text = {0};
+    flag_change_text(change, &text);
+    bool fits = text.len <= LIMIT_COMMAND - COMMAND_REST;
+    buf_free(&text);
+    if (fits)
+        return 0;
+    change->bits = before;
+    change->keywords.len = len;
+    return -E2BIG;
+}
+
+void flag_change_text(const struct flag_change *change, struct buf *out)
+{
+    static const char *const how[] = {"FLAGS (", "+FLAGS (", "-FLAGS ("};
+    struct buf names = {0};
+    flags_text(change->bits, &names);
+    if (names.len && change->keywords.len)
+        buf_addc(&names, ' ');
+    if (change->keywords.len)
+        buf_add(&names, change->keywords.data, change->keywords.len);
+    buf_adds(out, how[change->how]);
+    buf_add(out, names.data, names.len);
+    buf_addc(out, ')');
+    buf_free(&names);
+}
+
+void flag_change_free(struct flag_change *change)
+{
+    buf_free(&change->keywords);
+}
+
 int flags_to_store(const char *value, size_t len, struct buf *out)
 {
     size_t i = 0;

@@ -1,4 +1,4 @@
-/* The system flags of a message as bits (RFC 3501 section 2.3.2). */
+/* The flags of a message: system flags as bits, keywords by name (RFC 3501 section 2.3.2). */
 #ifndef IMAP_WIRE_FLAGS_H
 #define IMAP_WIRE_FLAGS_H
 
@@ -26,6 +26,23 @@ void flags_text(uint32_t bits, struct buf *out);
 
 /* Can this be sent as a flag: a backslash and an atom, or an atom (RFC 3501 section 9, "flag")? */
 bool flag_valid(struct str name);
+
+/* A change of flags, as STORE makes it (RFC 3501 section 6.4.6). Zero-initialise. */
+enum flag_how { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
+struct flag_change {
+    enum flag_how how;
+    uint32_t bits;       /* system flags */
+    struct buf keywords; /* their names, a space between two */
+};
+
+/* Puts a flag into the change; once more is once. 0; -EINVAL for what is no flag, or none that a
+ * client may set, or is longer than LIMIT_KEYWORD; -E2BIG for more than a command may have. */
+int flag_change_add(struct flag_change *change, struct str name);
+
+/* Appends the change as STORE takes it: "+FLAGS (\Seen $Junk)". */
+void flag_change_text(const struct flag_change *change, struct buf *out);
+
+void flag_change_free(struct flag_change *change);
 
 /* Appends what STORE takes for a change of flags as a user writes it: "+\Flagged", "-\Seen $Junk",
  * or the whole list. 0; -EINVAL for what is no flag, or none that a client may set, or is longer

@@ -5,8 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "imap/base/limits.h"
 #include "imap/wire/flags.h"
 
 static struct str str(const char *s)
@@ -96,13 +99,62 @@ static void test_valid(void **state)
     assert_false(flag_valid((struct str){NULL, 0}));
 }
 
+static void test_change(void **state)
+{
+    (void)state;
+    static const struct {
+        enum flag_how how;
+        const char *names[5]; /* up to NULL */
+        const char *text;
+    } rows[] = {
+        {FLAGS_REPLACE, {NULL}, "FLAGS ()"},
+        {FLAGS_ADD, {"\\Seen"}, "+FLAGS (\\Seen)"},
+        {FLAGS_REMOVE, {"$Junk", "\\flagged", "\\SEEN"}, "-FLAGS (\\Seen \\Flagged $Junk)"},
+        {FLAGS_ADD, {"$Junk", "a", "$JUNK", "$Jun"}, "+FLAGS ($Junk a $Jun)"},
+        {FLAGS_REPLACE, {"\\Deleted", "\\Draft", "x"}, "FLAGS (\\Deleted \\Draft x)"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct flag_change change = {.how = rows[i].how};
+        struct buf text = {0};
+        for (size_t n = 0; rows[i].names[n]; n++)
+            assert_int_equal(flag_change_add(&change, str(rows[i].names[n])), 0);
+        flag_change_text(&change, &text);
+        assert_string_equal(buf_str(&text), rows[i].text);
+        buf_free(&text);
+        flag_change_free(&change);
+    }
+}
+
+/* What cannot be set leaves the change as it was, and the command as long as it may be. */
+static void test_change_refuses(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"", "\\Recent", "\\Custom", "a b", "a)", "a\r\nb"};
+    struct flag_change change = {.how = FLAGS_ADD};
+    struct buf text = {0};
+    char name[160];
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(flag_change_add(&change, str(none[i])), -EINVAL);
+    memset(name, 'x', sizeof name);
+    assert_int_equal(flag_change_add(&change, (struct str){name, LIMIT_KEYWORD + 1}), -EINVAL);
+    int err = 0;
+    for (unsigned i = 0; !err && i < 100; i++) {
+        snprintf(name, sizeof name, "keyword%u-%050u", i, 0u);
+        err = flag_change_add(&change, str(name));
+    }
+    assert_int_equal(err, -E2BIG);
+    flag_change_text(&change, &text);
+    assert_true(text.len < LIMIT_COMMAND && text.len > LIMIT_COMMAND / 2);
+    buf_free(&text);
+    flag_change_free(&change);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_text_appends),
-        cmocka_unit_test(test_valid),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_text_appends), cmocka_unit_test(test_valid),
+        cmocka_unit_test(test_change),       cmocka_unit_test(test_change_refuses),
     };
     return cmocka_run_group_tests_name("flags", tests, NULL, NULL);
 }
