@@ -88,6 +88,8 @@ struct account_hooks {
     /* It is longer than was announced. Said before account_read() gives bytes that reach the end as
      * it was announced. */
     void (*msg_size)(void *ctx, uint32_t gen, uint32_t uid);
+    /* A message is to be seen in the folder under this UID, which was known not to be there. */
+    void (*msg_came)(void *ctx, uint32_t folder, uint32_t uid);
     /* What the kernel may believe of `name` in the folder `parent` is no longer so. */
     void (*entry_stale)(void *ctx, uint32_t parent, const char *name);
     void *ctx;
@@ -213,10 +215,11 @@ int account_header(struct account *a, uint32_t gen, uint32_t uid, struct buf *ou
 /* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
 
 /* Moves the message into the folder `dest`, where the name the user gave it (NULL: none that could
- * stay) keeps resolving, until that is another message's ("4711.eml"). Also 0, when it is there
+ * stay) keeps resolving. `name_of`: the UID whose message has that name by itself, or 0: as soon as
+ * there is or was such a message, the name is no longer the moved one's. Also 0, when it is there
  * already. */
 int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
-                 struct waiter *w);
+                 uint32_t name_of, struct waiter *w);
 
 /* Deletes the message, or moves it to the trash. */
 int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter *w);

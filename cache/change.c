@@ -3,7 +3,6 @@
 #include "cache/state.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -23,8 +22,9 @@ struct change {
     char *label;       /* the label that it had */
     uint32_t folder;   /* the folder to be changed */
     uint32_t dest;
-    char *name; /* what the user calls it from now on */
-    char *wire; /* a folder's new name on the wire */
+    char *name;       /* what the user calls it from now on */
+    uint32_t name_of; /* the UID whose message is called so by itself; 0: none */
+    char *wire;       /* a folder's new name on the wire */
     char delim;
 };
 
@@ -212,9 +212,7 @@ static void arrive(struct change *c, struct folder *d, const struct op *op)
             d->facts.uidnext++; /* not described where it was, it will not be here: nobody waits for
                                    it */
     }
-    char own[32]; /* was known not to be there, perhaps */
-    snprintf(own, sizeof own, "%u.eml", op->new_uid);
-    a->hooks.entry_stale(a->hooks.ctx, folder_id(a, d), own);
+    a->hooks.msg_came(a->hooks.ctx, folder_id(a, d), op->new_uid);
 }
 
 /* The message is not where it was: gone, or flagged \Deleted where nothing more could be done. */
@@ -250,7 +248,7 @@ static void on_moved(struct op *op)
         d->arrivals--;
     if (!op->err && d) {
         arrive(c, d, op);
-        moved_note(a, c->gen, c->uid, d, op, c->name);
+        moved_note(a, c->gen, c->uid, d, op, c->name, c->name_of);
         if (c->name)
             a->hooks.entry_stale(a->hooks.ctx, c->dest, c->name);
         folder_tell(a, d);
@@ -264,7 +262,7 @@ static void on_moved(struct op *op)
 }
 
 static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct folder *d,
-                       const char *name, struct waiter *w)
+                       const char *name, uint32_t name_of, struct waiter *w)
 {
     struct folder *f;
     struct msg *m;
@@ -279,6 +277,7 @@ static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct fol
     struct op *op = message_op(c, f, m, OP_MOVE, on_moved);
     c->dest = folder_id(a, d);
     c->name = name ? mem_strdup(name) : NULL;
+    c->name_of = name_of;
     op->dest = mem_strdup(d->facts.wire);
     if (d->facts.loaded && d->facts.uidvalidity) {
         op->dest_uidnext = d->facts.uidnext ? d->facts.uidnext : 1;
@@ -290,11 +289,13 @@ static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct fol
 }
 
 int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, const char *name,
-                 struct waiter *w)
+                 uint32_t name_of, struct waiter *w)
 {
     account_lock(a);
     struct folder *d = folder_by_id(a, dest);
-    int err = !d ? -ESTALE : d->facts.noselect ? -EPERM : submit_move(a, gen, uid, d, name, w);
+    int err = !d                  ? -ESTALE
+              : d->facts.noselect ? -EPERM
+                                  : submit_move(a, gen, uid, d, name, name_of, w);
     account_unlock(a);
     return err;
 }
@@ -355,7 +356,7 @@ int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter 
     if (!err)
         err = find_message(a, gen, uid, &f, &m);
     if (!err && trash && trash != f) {
-        err = submit_move(a, gen, uid, trash, NULL, w);
+        err = submit_move(a, gen, uid, trash, NULL, 0, w);
     } else if (!err) {
         pool_submit(a->pool, message_op(change_new(a, w), f, m, OP_DELETE, on_deleted));
         err = -EINPROGRESS;

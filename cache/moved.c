@@ -30,6 +30,7 @@ struct moved {
 
 struct alias {
     struct target to;
+    uint32_t name_of; /* the UID whose message is called so by itself; 0: none */
     UT_hash_handle hh;
     char key[]; /* folder.id and UIDVALIDITY in hex, each with '/' behind it, then the name */
 };
@@ -66,7 +67,8 @@ static void alias_drop(struct account *a, struct alias *al)
     free(al);
 }
 
-static void note_alias(struct account *a, const struct target *to, const char *name)
+static void note_alias(struct account *a, const struct target *to, const char *name,
+                       uint32_t name_of)
 {
     struct buf key = {0};
     alias_key(&key, to->folder, to->uidvalidity, name);
@@ -77,6 +79,7 @@ static void note_alias(struct account *a, const struct target *to, const char *n
     al = mem_alloc(sizeof *al + key.len + 1);
     memcpy(al->key, buf_str(&key), key.len + 1);
     al->to = *to;
+    al->name_of = name_of;
     buf_free(&key);
     HASH_ADD_STR(a->moves.aliases, key, al);
     if (HASH_COUNT(a->moves.aliases) > MOVED_MAX)
@@ -84,7 +87,7 @@ static void note_alias(struct account *a, const struct target *to, const char *n
 }
 
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
-                const struct op *op, const char *name)
+                const struct op *op, const char *name, uint32_t name_of)
 {
     if (!op->new_uid || !op->new_uidvalidity)
         return;
@@ -107,7 +110,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
         free(oldest);
     }
     if (name)
-        note_alias(a, &m->to, name);
+        note_alias(a, &m->to, name, name_of);
 }
 
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
@@ -123,13 +126,11 @@ bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid)
     return true;
 }
 
-/* "4711.eml" is the message with that UID, if there is or was one: then nobody else goes by that
- * name, or it would mean another message each time that one comes or goes. */
-static bool is_anothers(const char *name, uint32_t uid, uint32_t uidnext)
+/* Is or was there another message that has the name by itself? Then nobody else goes by it, or it
+ * would mean another message each time that one comes or goes. */
+static bool is_anothers(const struct alias *al, uint32_t uidnext)
 {
-    char *end;
-    uint64_t other = *name >= '1' && *name <= '9' ? strtoull(name, &end, 10) : 0;
-    return other > uid && other < uidnext && strcmp(end, ".eml") == 0;
+    return al->name_of > al->to.uid && al->name_of < uidnext;
 }
 
 uint32_t moved_alias(struct account *a, const struct folder *f, const char *name)
@@ -137,7 +138,7 @@ uint32_t moved_alias(struct account *a, const struct folder *f, const char *name
     struct alias *al = find_alias(a, f, name);
     if (!al)
         return 0;
-    if (!is_in(&al->to, f) || is_anothers(name, al->to.uid, f->facts.uidnext)) {
+    if (!is_in(&al->to, f) || is_anothers(al, f->facts.uidnext)) {
         alias_drop(a, al);
         return 0;
     }

@@ -17,9 +17,10 @@ struct moves {
 };
 
 /* The message was moved to `dest`, as the answer to `op` says (COPYUID), where it is to be found by
- * `name` (NULL: by none that was given). */
+ * `name` (NULL: by none that was given) until there is or was another message with the UID
+ * `name_of`. */
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
-                const struct op *op, const char *name);
+                const struct op *op, const char *name, uint32_t name_of);
 
 /* If it was moved, its number there. */
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);

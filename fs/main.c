@@ -209,6 +209,13 @@ static void on_telling(void *ctx, fuse_ino_t ino)
     reading_told(((struct fs *)ctx)->reading, ino, 0);
 }
 
+static void on_msg_came(void *ctx, uint32_t folder, uint32_t uid)
+{
+    char name[256];
+    name_uid_only(name, uid);
+    notify_entry(((struct fs *)ctx)->notifier, ino_folder(folder), name);
+}
+
 static void on_entry_stale(void *ctx, uint32_t parent, const char *name)
 {
     notify_entry(((struct fs *)ctx)->notifier, ino_folder(parent), name);
@@ -323,6 +330,7 @@ static int run(struct fs *fs, struct account_config *config, struct fuse_session
                                         .event = on_event,
                                         .folder_changed = on_folder_changed,
                                         .msg_size = on_msg_size,
+                                        .msg_came = on_msg_came,
                                         .entry_stale = on_entry_stale,
                                         .ctx = fs};
     fs->account = account_open(config, &hooks, &why);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/lookup.h"
+#include "fs/name.h"
 #include "fs/notify.h"
 #include "fs/request.h"
 #include "fs/wish.h"
@@ -200,6 +201,17 @@ static int make_mailbox(struct request *r)
     return account_make(r->fs->account, target.id, &r->w);
 }
 
+/* "4711.eml" is the message with that UID, as soon as there is one. */
+static uint32_t uid_named(const char *name)
+{
+    char own[256];
+    uint32_t uid;
+    if (!name_parse_uid(name, &uid))
+        return 0;
+    name_uid_only(own, uid);
+    return strcmp(name, own) == 0 ? uid : 0;
+}
+
 static int ask_rename(struct request *r)
 {
     struct account *a = r->fs->account;
@@ -213,7 +225,8 @@ static int ask_rename(struct request *r)
     if (r->ino == r->ino2)
         return -EPERM;
     const char *name = r->taken ? NULL : r->name2;
-    return account_move(a, r->msg.gen, r->msg.uid, target.id, name, &r->w);
+    uint32_t name_of = name ? uid_named(name) : 0;
+    return account_move(a, r->msg.gen, r->msg.uid, target.id, name, name_of, &r->w);
 }
 
 /* A caller who could not be made to try twice: for the kernel the one message has replaced the

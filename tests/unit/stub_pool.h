@@ -395,6 +395,15 @@ static inline void stub_on_size(void *ctx, uint32_t gen, uint32_t uid)
     pthread_mutex_unlock(&s->lock);
 }
 
+static inline void stub_on_came(void *ctx, uint32_t folder, uint32_t uid)
+{
+    struct stub *s = ctx;
+    (void)folder;
+    pthread_mutex_lock(&s->lock);
+    buf_addf(&s->kernel, "came %u; ", uid);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static inline void stub_on_stale(void *ctx, uint32_t parent, const char *name)
 {
     struct stub *s = ctx;
@@ -413,6 +422,7 @@ static inline void *stub_open_main(void *ctx)
                                         .event = stub_on_event,
                                         .folder_changed = stub_on_folder_changed,
                                         .msg_size = stub_on_size,
+                                        .msg_came = stub_on_came,
                                         .entry_stale = stub_on_stale,
                                         .ctx = s};
     s->account = account_open(&s->config, &hooks, &why);

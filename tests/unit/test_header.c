@@ -170,7 +170,7 @@ static void test_moved_meanwhile(void **state)
     assert_int_equal(ask(&c, 2, &q), -EINPROGRESS);
     struct op *op = stub_take(OP_HEADER);
     assert_int_equal(
-        account_move(c.s.account, c.gen, 2, stub_folder(&c.s, "Archive"), NULL, &mover.w),
+        account_move(c.s.account, c.gen, 2, stub_folder(&c.s, "Archive"), NULL, 0, &mover.w),
         -EINPROGRESS);
     struct op *move = stub_take(OP_MOVE);
     move->new_uid = 5;

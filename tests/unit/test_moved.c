@@ -32,7 +32,7 @@ static uint32_t alias(struct stub *s, const char *folder, const char *name)
 static struct op *move(struct stub *s, const struct msg_info *m, const char *dest, const char *name,
                        struct asker *q)
 {
-    int err = account_move(s->account, m->gen, m->uid, stub_folder(s, dest), name, &q->w);
+    int err = account_move(s->account, m->gen, m->uid, stub_folder(s, dest), name, 0, &q->w);
     assert_int_equal(err, -EINPROGRESS);
     return stub_take(OP_MOVE);
 }
@@ -196,6 +196,47 @@ static void test_flagged_meanwhile(void **state)
     stub_close(&s);
 }
 
+/* Moves a message of INBOX to Archive under a name that the message `name_of` has by itself. */
+static void move_as(struct stub *s, uint32_t uid, const char *name, uint32_t name_of,
+                    uint32_t new_uid)
+{
+    struct asker q = ASKER;
+    struct msg_info m = find(s, "INBOX", uid);
+    int err =
+        account_move(s->account, m.gen, m.uid, stub_folder(s, "Archive"), name, name_of, &q.w);
+    assert_int_equal(err, -EINPROGRESS);
+    moved(stub_take(OP_MOVE), 9, new_uid, &q);
+}
+
+/* A given name holds until there is a message that has it by itself, and for good if that is older:
+ * then it is gone, or the name would not have been given. */
+static void test_anothers_name(void **state)
+{
+    (void)state;
+    struct stub s = {0};
+    struct asker q = ASKER;
+    open_both(&s, 3);
+    move_as(&s, 1, "own 5", 5, 2);
+    move_as(&s, 2, "own 4", 4, 3);
+    move_as(&s, 3, "own 1", 1, 6);
+    assert_non_null(strstr(buf_str(&s.kernel), "came 2; stale own 5; "));
+    assert_int_equal(alias(&s, "Archive", "own 5"), 2);
+    assert_int_equal(alias(&s, "Archive", "own 1"), 6);
+    stub_ask(&s, stub_folder(&s, "Archive"), &q);
+    stub_answer_look(stub_take(OP_CHECK), 9, 7, 4, 0);
+    struct op *op = stub_take(OP_META);
+    stub_meta("Archive", 9, 2, 2, "");
+    stub_meta("Archive", 9, 3, 3, "");
+    stub_meta("Archive", 9, 4, 6, "");
+    stub_answer(op, 0);
+    stub_answer(stub_take(OP_FLAGS), 0);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(alias(&s, "Archive", "own 5"), 0);
+    assert_int_equal(alias(&s, "Archive", "own 4"), 0);
+    assert_int_equal(alias(&s, "Archive", "own 1"), 6);
+    stub_close(&s);
+}
+
 /* What is presumed of a message that was moved is asked for with what else is new. */
 static void test_asked_after(void **state)
 {
@@ -293,7 +334,7 @@ int main(void)
         cmocka_unit_test(test_remade_alike), cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_told_before),  cmocka_unit_test(test_flagged_meanwhile),
         cmocka_unit_test(test_asked_after),  cmocka_unit_test(test_shorter),
-        cmocka_unit_test(test_longer),
+        cmocka_unit_test(test_longer),       cmocka_unit_test(test_anothers_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
