@@ -1,37 +1,12 @@
 #include "fs/events.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "imap/base/mem.h"
+#include "fs/textfile.h"
 #include "imap/base/utf8.h"
 
 enum { MOST = 1024 * 1024 }; /* bytes */
-
-struct events {
-    pthread_mutex_t lock;
-    struct buf text;
-    struct timespec last;
-};
-
-struct events *events_new(void)
-{
-    struct events *e = mem_zalloc(sizeof *e);
-    pthread_mutex_init(&e->lock, NULL);
-    clock_gettime(CLOCK_REALTIME, &e->last);
-    return e;
-}
-
-void events_free(struct events *e)
-{
-    if (!e)
-        return;
-    buf_free(&e->text);
-    pthread_mutex_destroy(&e->lock);
-    free(e);
-}
 
 /* A JSON string, which is UTF-8 (RFC 8259 sections 7 and 8.1). Keywords may have other bytes,
  * though IMAP forbids it: each is shown as the character of that number. */
@@ -59,44 +34,27 @@ void events_add(struct fs *fs, const char *folder, const struct msg_info *m,
 {
     static const char *const names[] = {
         [EVENT_NEW] = "new", [EVENT_EXPUNGED] = "expunged", [EVENT_FLAGS] = "flags"};
-    struct events *e = fs->events;
     char name[256];
+    struct timespec now;
     message_name(fs, m, name);
-    pthread_mutex_lock(&e->lock);
-    if (e->text.len > MOST)
-        buf_free(&e->text); /* tail(1) notices that it was truncated */
-    clock_gettime(CLOCK_REALTIME, &e->last);
-    buf_addf(&e->text,
-             "{\"time\":%lld.%03ld,\"event\":\"%s\",\"folder\":", (long long)e->last.tv_sec,
-             e->last.tv_nsec / 1000000, names[what]);
-    add_string(&e->text, folder);
-    buf_addf(&e->text, ",\"uid\":%u,\"name\":", m->uid);
-    add_string(&e->text, name);
+    struct buf *text = textfile_begin(fs->events, &now);
+    if (text->len > MOST)
+        buf_free(text); /* tail(1) notices that it was truncated */
+    buf_addf(text, "{\"time\":%lld.%03ld,\"event\":\"%s\",\"folder\":", (long long)now.tv_sec,
+             now.tv_nsec / 1000000, names[what]);
+    add_string(text, folder);
+    buf_addf(text, ",\"uid\":%u,\"name\":", m->uid);
+    add_string(text, name);
     if (what == EVENT_FLAGS) {
-        buf_adds(&e->text, ",\"flags\":");
-        add_string(&e->text, flags);
+        buf_adds(text, ",\"flags\":");
+        add_string(text, flags);
     }
-    buf_adds(&e->text, "}\n");
-    pthread_mutex_unlock(&e->lock);
+    buf_adds(text, "}\n");
+    textfile_end(fs->events);
 }
 
 void events_stat(struct fs *fs, struct stat *st)
 {
-    struct events *e = fs->events;
     account_followed(fs->account); /* tail(1) reads only when this tells it that there is more */
-    pthread_mutex_lock(&e->lock);
-    st->st_size = (off_t)e->text.len;
-    st->st_mtim = st->st_ctim = st->st_atim = e->last;
-    pthread_mutex_unlock(&e->lock);
-}
-
-void events_read(fuse_req_t req, size_t size, off_t off)
-{
-    struct fs *fs = fuse_req_userdata(req);
-    struct events *e = fs->events;
-    pthread_mutex_lock(&e->lock);
-    size_t at = (size_t)off < e->text.len ? (size_t)off : e->text.len;
-    size_t n = e->text.len - at < size ? e->text.len - at : size;
-    fuse_reply_buf(req, n ? e->text.data + at : NULL, n);
-    pthread_mutex_unlock(&e->lock);
+    textfile_stat(fs->events, st);
 }

@@ -6,11 +6,6 @@
 
 #include "fs/fs.h"
 
-struct events;
-
-struct events *events_new(void);
-void events_free(struct events *e);
-
 /* As account_hooks.event: may be called with any lock held but its own. `flags` is "" unless the
  * event is about them. */
 void events_add(struct fs *fs, const char *folder, const struct msg_info *m,
@@ -18,7 +13,5 @@ void events_add(struct fs *fs, const char *folder, const struct msg_info *m,
 
 /* Length and time of the last line. */
 void events_stat(struct fs *fs, struct stat *st);
-
-void events_read(fuse_req_t req, size_t size, off_t off);
 
 #endif

@@ -6,6 +6,7 @@
 #include "fs/name.h"
 #include "fs/reading.h"
 #include "fs/status.h"
+#include "fs/textfile.h"
 
 struct node node_of(fuse_ino_t ino)
 {
@@ -73,7 +74,7 @@ void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
         st->st_mode &= ~(mode_t)0222;
     st->st_ino = ino;
     if (ino == INO_STATUS)
-        status_stat(fs, st);
+        textfile_stat(fs->status, st);
     else if (ino == INO_EVENTS)
         events_stat(fs, st);
 }

@@ -12,8 +12,7 @@
 
 struct notifier;
 struct requests;
-struct events;
-struct status;
+struct textfile;
 struct store;
 struct wishes;
 struct reading;
@@ -24,9 +23,8 @@ struct fs {
     struct notifier *notifier;
     struct store *store;
     struct reading *reading;
-    struct status *status;
-    struct events *events;
-    bool no_open; /* the kernel does without open and release */
+    struct textfile *status, *events; /* in .imapfs */
+    bool no_open;                     /* the kernel does without open and release */
     struct requests *requests;
     struct wishes *wishes;
     time_t mounted_at;

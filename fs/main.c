@@ -22,8 +22,8 @@
 #include "fs/reading.h"
 #include "fs/request.h"
 #include "fs/secret.h"
-#include "fs/status.h"
 #include "fs/store.h"
+#include "fs/textfile.h"
 #include "fs/wish.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
@@ -458,8 +458,8 @@ static int mount_account(struct options *o, struct fuse_args *args)
                     .notifier = notifier_new(on_telling, &fs),
                     .reading = reading_new(),
                     .store = store_new(on_stored, &fs),
-                    .status = status_new(),
-                    .events = events_new(),
+                    .status = textfile_new(),
+                    .events = textfile_new(),
                     .requests = requests_new(),
                     .wishes = wishes_new(),
                     .mounted_at = time(NULL),
@@ -473,8 +473,8 @@ static int mount_account(struct options *o, struct fuse_args *args)
     notifier_free(fs.notifier);
     reading_free(fs.reading);
     store_free(fs.store);
-    status_free(fs.status);
-    events_free(fs.events);
+    textfile_free(fs.status);
+    textfile_free(fs.events);
     requests_free(fs.requests);
     wishes_free(fs.wishes);
     return status;

@@ -5,12 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/events.h"
 #include "fs/notify.h"
 #include "fs/reading.h"
 #include "fs/request.h"
-#include "fs/status.h"
 #include "fs/store.h"
+#include "fs/textfile.h"
 
 /* ---- messages ---- */
 
@@ -41,14 +40,11 @@ static void read_step(struct request *r)
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+    struct fs *fs = fuse_req_userdata(req);
     struct node n = node_of(ino);
     (void)fi;
-    if (n.kind == NODE_STATUS) {
-        status_read(req, size, off);
-        return;
-    }
-    if (n.kind == NODE_EVENTS) {
-        events_read(req, size, off);
+    if (n.kind == NODE_STATUS || n.kind == NODE_EVENTS) {
+        textfile_read(n.kind == NODE_STATUS ? fs->status : fs->events, req, size, off);
         return;
     }
     struct request *r = request_new(req, read_step);

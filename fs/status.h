@@ -7,18 +7,9 @@
 #include "fs/fs.h"
 
 struct request;
-struct status;
-
-struct status *status_new(void);
-void status_free(struct status *s);
 
 /* Makes the text anew, for `reader`, or, if that is long ago, for someone who has it open. */
 void status_refresh(struct fs *fs, const struct request *reader);
 void status_refresh_old(struct fs *fs);
-
-/* Its length and when it was made. */
-void status_stat(struct fs *fs, struct stat *st);
-
-void status_read(fuse_req_t req, size_t size, off_t off);
 
 #endif
