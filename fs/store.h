@@ -24,7 +24,8 @@ void store_stop(struct store *s);
 /* After store_stop(), or when it never ran; NULL is allowed. */
 void store_free(struct store *s);
 
-/* These are all bytes of a message; takes over the reference. Never waits. */
+/* These are all bytes of a message; takes over the reference. Never waits. How many may be under
+ * way is for the caller to bound, who hears of each when it is done. */
 void store_put(struct store *s, uint32_t gen, uint32_t uid, struct blob *bytes);
 
 /* What the kernel keeps of the message's bytes is wrong. */
