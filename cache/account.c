@@ -88,7 +88,7 @@ static int list_and_wait(struct account *a)
     struct opening o = {.w.wake = opening_wake};
     pthread_mutex_init(&o.lock, NULL);
     pthread_cond_init(&o.cond, NULL);
-    int err = account_refresh_tree(a, clock_ms(), &o.w);
+    int err = account_refresh_tree(a, TRUST_SERVER, clock_ms(), &o.w);
     if (err == -EINPROGRESS) {
         pthread_mutex_lock(&o.lock);
         while (!o.woken)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cache/trust.h"
 #include "imap/base/blob.h"
 #include "imap/base/buf.h"
 #include "imap/pool/pool.h"
@@ -124,8 +125,9 @@ void account_status(struct account *a, struct buf *out);
 
 /* ---- folders (tree.c) ---- */
 
-/* Makes sure that the list of folders is not older than `since` (clock_ms()). */
-int account_refresh_tree(struct account *a, int64_t since, struct waiter *w);
+/* Makes sure that the list of folders can be trusted so far by who asked at the time `asked`
+ * (clock_ms()). */
+int account_refresh_tree(struct account *a, enum trust trust, int64_t asked, struct waiter *w);
 
 /* -ESTALE when there is no such folder any more. */
 int account_folder(struct account *a, uint32_t id, struct folder_info *out);
@@ -155,9 +157,10 @@ int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *
 
 /* ---- messages (messages.c, sync.c) ---- */
 
-/* Makes sure that what is known of the folder's messages is not older than `since`. With `w` NULL
- * it only sees to it that this is under way. */
-int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w);
+/* Likewise what is known of the folder's messages. With `w` NULL it only sees to it that this is
+ * under way. */
+int account_sync(struct account *a, uint32_t folder, enum trust trust, int64_t asked,
+                 struct waiter *w);
 
 /* Copies up to `max` messages whose place is behind `after` (0: from the first one on) to `out`, in
  * the order of their places, and their number to `n`. That is the order of their UIDs, but for
@@ -167,14 +170,14 @@ int account_list(struct account *a, uint32_t folder, uint64_t after, struct msg_
                  size_t max, size_t *n, struct waiter *w);
 
 /* The message with this UID in the folder; -ENOENT. When the folder is not loaded, or the UID is
- * not known, it is looked at first unless what is known is not older than `since`. */
-int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
+ * not known, it is looked at first unless what is known can be trusted so far. */
+int account_find(struct account *a, uint32_t folder, uint32_t uid, enum trust trust, int64_t asked,
                  struct msg_info *out, struct waiter *w);
 
-/* After an answer for which what is known was good enough: if that is older than `since`, the
- * folder is looked at soon, so that who asks again hears what is true. Not when it is not loaded.
- */
-void account_look(struct account *a, uint32_t folder, int64_t since);
+/* After an answer for which what is known was good enough: if that can be trusted less than this,
+ * the folder is looked at soon, so that who asks again hears what is true. Not when it is not
+ * loaded. */
+void account_look(struct account *a, uint32_t folder, enum trust trust, int64_t asked);
 
 /* May the layer above believe, from now on for ACCOUNT_PROMISE seconds, that account_hooks.msg_gone
  * tells of every message that goes from the folder, whoever deletes it? Only of folders that are

@@ -25,8 +25,10 @@ static bool is_fresh(struct account *a, struct folder *f, int64_t since)
     return f->facts.loaded && (fr->synced_at >= since || fr->heard_at >= since);
 }
 
-int account_sync(struct account *a, uint32_t folder, int64_t since, struct waiter *w)
+int account_sync(struct account *a, uint32_t folder, enum trust trust, int64_t asked,
+                 struct waiter *w)
 {
+    int64_t since = trust_since(trust, asked);
     int result = 0;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
@@ -96,9 +98,10 @@ static bool is_believed(struct account *a, struct folder *f, const struct msg *m
            fresh_was_probed(&f->fresh, m->uid, heard);
 }
 
-int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since,
+int account_find(struct account *a, uint32_t folder, uint32_t uid, enum trust trust, int64_t asked,
                  struct msg_info *out, struct waiter *w)
 {
+    int64_t since = trust_since(trust, asked);
     int result = -ENOENT;
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
@@ -124,8 +127,9 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, int64_t since
     return result;
 }
 
-void account_look(struct account *a, uint32_t folder, int64_t since)
+void account_look(struct account *a, uint32_t folder, enum trust trust, int64_t asked)
 {
+    int64_t since = trust_since(trust, asked);
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     if (f && f->facts.loaded && !f->sync && !is_fresh(a, f, since)) {

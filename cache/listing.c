@@ -285,8 +285,9 @@ void listing_judge(struct account *a, struct op *op)
         ask_listing(a, false);
 }
 
-int account_refresh_tree(struct account *a, int64_t since, struct waiter *w)
+int account_refresh_tree(struct account *a, enum trust trust, int64_t asked, struct waiter *w)
 {
+    int64_t since = trust_since(trust, asked);
     account_lock(a);
     bool fresh = a->listings.used_at && a->listings.used_at >= since;
     if (!fresh) {

@@ -29,17 +29,17 @@ static void opendir_step(struct request *r)
     }
     int err = n.kind == NODE_FOLDER ? r->err : -ENOTDIR;
     /* Both questions are asked at once, or neither: as long as the messages are known the folders
-     * are believed, too, for some seconds. A folder that was never loaded is not waited for: its
+     * are trusted somewhat longer. A folder that was never loaded is not waited for: its
      * entries appear as they come. */
     if (!err && r->phase == 0) {
         struct folder_info info;
         r->phase = 1;
-        bool known = account_sync(a, n.id, r->began - STALE_MESSAGES, NULL) == 0;
+        bool known = account_sync(a, n.id, TRUST_RECENT, r->began, NULL) == 0;
         r->which = known && account_folder(a, n.id, &info) == 0 && info.selectable;
     }
     if (!err && r->phase == 1) {
-        int64_t age = r->which ? STALE_BELOW : STALE_FOLDERS;
-        err = account_refresh_tree(a, r->began - age, &r->w);
+        enum trust trust = r->which ? TRUST_LATELY : TRUST_RECENT;
+        err = account_refresh_tree(a, trust, r->began, &r->w);
         if (!err)
             r->phase = 2;
     }
@@ -47,7 +47,7 @@ static void opendir_step(struct request *r)
         struct folder_info info;
         err = account_folder(a, n.id, &info);
         if (!err && info.loaded)
-            err = account_sync(a, n.id, r->began - STALE_MESSAGES, &r->w);
+            err = account_sync(a, n.id, TRUST_RECENT, r->began, &r->w);
     }
     if (err == -EINPROGRESS)
         return;

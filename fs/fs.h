@@ -84,13 +84,6 @@ size_t message_name(const struct fs *fs, const struct msg_info *m, char out[stat
 #define TIMEOUT_FOLDER  1.0
 #define TIMEOUT_OTHER   1.0
 
-/* What a request may be told that is this old, in milliseconds. */
-enum {
-    STALE_MESSAGES = 1000,
-    STALE_FOLDERS = 1000,
-    STALE_BELOW = 5000, /* the folders in one whose messages need no question */
-};
-
 /* The table for fuse_session_new(). */
 extern const struct fuse_lowlevel_ops fs_ops;
 

@@ -30,7 +30,7 @@ static int find_uid(struct request *r, uint32_t folder, uint32_t uid, struct fou
 {
     out->kind = NODE_MESSAGE;
     out->listed = out->given = false;
-    return account_find(r->fs->account, folder, uid, r->began - STALE_MESSAGES, &out->msg, &r->w);
+    return account_find(r->fs->account, folder, uid, TRUST_RECENT, r->began, &out->msg, &r->w);
 }
 
 /* A message by its own name, else by the name that it was given when it was moved here. In this
@@ -88,7 +88,7 @@ int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct f
     uint32_t uid;
     if (name_parse_uid(name, &uid))
         return -ENOENT;
-    err = account_refresh_tree(a, r->began - STALE_FOLDERS, &r->w);
+    err = account_refresh_tree(a, TRUST_RECENT, r->began, &r->w);
     return err ? err : -ENOENT;
 }
 
@@ -147,7 +147,7 @@ static void lookup_step(struct request *r)
     struct fuse_entry_param e;
     lookup_entry(r->fs, r->tid, &found, &e);
     if (found.kind == NODE_MESSAGE)
-        account_look(r->fs->account, found.msg.folder, r->began - STALE_MESSAGES);
+        account_look(r->fs->account, found.msg.folder, TRUST_RECENT, r->began);
     if (wish == WISH_SOURCE)
         e.entry_timeout = 0;
     request_entry(r, &e);

@@ -92,11 +92,10 @@ static void message_step(struct request *r)
     int err = r->err ? r->err : account_msg(r->fs->account, n.id, n.uid, &m);
     /* Flags change: a folder that is known is looked at, of one that is not the message alone. */
     if (!err && r->which == MSG_FLAGS) {
-        int64_t since = r->began - STALE_MESSAGES;
         if (account_folder(r->fs->account, m.folder, &f) == 0 && f.loaded)
-            err = account_sync(r->fs->account, m.folder, since, &r->w);
+            err = account_sync(r->fs->account, m.folder, TRUST_RECENT, r->began, &r->w);
         else
-            err = account_find(r->fs->account, m.folder, m.uid, since, &m, &r->w);
+            err = account_find(r->fs->account, m.folder, m.uid, TRUST_RECENT, r->began, &m, &r->w);
     }
     if (!err && table[r->which].field)
         err = account_header(r->fs->account, n.id, n.uid, &r->out, &r->w);
@@ -135,7 +134,7 @@ static void folder_step(struct request *r)
     int err = r->err;
     /* All but the name are learnt by looking into the folder. */
     if (!err && r->which != DIR_MAILBOX && r->which != DIR_SPECIAL_USE)
-        err = account_sync(a, n.id, r->began - STALE_MESSAGES, &r->w);
+        err = account_sync(a, n.id, TRUST_RECENT, r->began, &r->w);
     if (err == -EINPROGRESS)
         return;
     if (!err)

@@ -472,7 +472,7 @@ static inline uint32_t stub_folder(struct stub *s, const char *name)
 /* Begins to list a folder, as when nothing that is known is good enough. */
 static inline void stub_ask(struct stub *s, uint32_t folder, struct asker *q)
 {
-    int err = account_sync(s->account, folder, INT64_MAX, &q->w);
+    int err = account_sync(s->account, folder, TRUST_SERVER, INT64_MAX, &q->w);
     assert_int_equal(err, -EINPROGRESS);
 }
 

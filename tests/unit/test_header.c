@@ -23,7 +23,8 @@ static void begin(struct scene *c, uint32_t n, size_t prefetch)
     *c = (struct scene){.s.config.prefetch = prefetch};
     stub_open(&c->s, "INBOX Archive");
     stub_load(&c->s, "INBOX", 7, n);
-    assert_int_equal(account_find(c->s.account, stub_folder(&c->s, "INBOX"), 1, 0, &m, NULL), 0);
+    assert_int_equal(
+        account_find(c->s.account, stub_folder(&c->s, "INBOX"), 1, TRUST_KNOWN, 0, &m, NULL), 0);
     c->gen = m.gen;
 }
 

@@ -18,7 +18,7 @@ static void open_both(struct stub *s, uint32_t n)
 static struct msg_info find(struct stub *s, const char *folder, uint32_t uid)
 {
     struct msg_info m;
-    int err = account_find(s->account, stub_folder(s, folder), uid, 0, &m, NULL);
+    int err = account_find(s->account, stub_folder(s, folder), uid, TRUST_KNOWN, 0, &m, NULL);
     assert_int_equal(err, 0);
     return m;
 }

@@ -91,7 +91,7 @@ static bool asks(struct stub *s, bool late, int64_t ago)
     f->fresh.heard_at = 0;
     account_unlock(s->account);
     stub_tells_late(late);
-    int err = account_sync(s->account, inbox, clock_ms() - SECOND, &q.w);
+    int err = account_sync(s->account, inbox, TRUST_RECENT, clock_ms(), &q.w);
     if (err == -EINPROGRESS) {
         stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
         stub_answer(stub_take(OP_FLAGS), 0);
@@ -129,7 +129,8 @@ static void test_message(void **state)
     struct msg_info m;
     stub_open(&s, "INBOX");
     uint32_t inbox = stub_folder(&s, "INBOX");
-    assert_int_equal(account_find(s.account, inbox, 2, INT64_MAX, &m, &q.w), -EINPROGRESS);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, INT64_MAX, &m, &q.w),
+                     -EINPROGRESS);
     stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
     struct op *op = stub_take(OP_META);
     stub_meta("INBOX", 7, 2, 2, "");
@@ -137,11 +138,14 @@ static void test_message(void **state)
     assert_int_equal(asker_wait(&q), 0);
     stub_hears(INT64_MIN);
     int64_t now = clock_ms();
-    assert_int_equal(account_find(s.account, inbox, 2, now + 2 * SECOND, &m, NULL), 0);
-    assert_int_equal(account_find(s.account, inbox, 2, now + MINUTE, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, now + 2 * SECOND, &m, NULL),
+                     0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, now + MINUTE, &m, NULL), 0);
     stub_tells_late(true);
-    assert_int_equal(account_find(s.account, inbox, 2, now + 2 * SECOND, &m, NULL), 0);
-    assert_int_equal(account_find(s.account, inbox, 2, now + MINUTE, &m, &q.w), -EINPROGRESS);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, now + 2 * SECOND, &m, NULL),
+                     0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, now + MINUTE, &m, &q.w),
+                     -EINPROGRESS);
     op = stub_take(OP_META);
     stub_answer(op, -EIO);
     stub_answer_list(stub_take(OP_LIST), "INBOX");

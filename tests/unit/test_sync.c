@@ -85,7 +85,7 @@ static void remade_at(enum op_kind step)
     struct buf shown = {0};
     struct msg_info m;
     uint32_t inbox = stub_open_inbox(&s, "INBOX", 3);
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_ask(&s, inbox, &q);
     struct op *op = stub_take(OP_CHECK);
     if (step != OP_CHECK) {
@@ -152,7 +152,7 @@ static void test_remade_under_load(void **state)
     struct op *op = stub_take(OP_META);
     stub_meta("INBOX", 7, 1, 1, "");
     stub_meta("INBOX", 7, 2, 2, "");
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
     refuse_store(&s, &m);
     stub_meta("INBOX", 7, 3, 3, "");
     stub_answer(op, 0);
@@ -175,17 +175,19 @@ static void test_remade_under_probe(void **state)
     struct msg_info m;
     stub_open(&s, "INBOX");
     uint32_t inbox = stub_folder(&s, "INBOX");
-    assert_int_equal(account_find(s.account, inbox, 2, INT64_MAX, &m, &q.w), -EINPROGRESS);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_SERVER, INT64_MAX, &m, &q.w),
+                     -EINPROGRESS);
     stub_answer_look(stub_take(OP_CHECK), 7, 4, 3, 0);
     struct op *op = stub_take(OP_META);
     stub_meta("INBOX", 7, 2, 2, "");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
 
-    assert_int_equal(account_find(s.account, inbox, 3, INT64_MAX, &m, &second.w), -EINPROGRESS);
+    assert_int_equal(account_find(s.account, inbox, 3, TRUST_SERVER, INT64_MAX, &m, &second.w),
+                     -EINPROGRESS);
     op = stub_take(OP_META);
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
     refuse_store(&s, &m);
     struct op *look = stub_take(OP_CHECK);
     stub_answer(op, 0);
@@ -197,7 +199,7 @@ static void test_remade_under_probe(void **state)
     stub_meta("INBOX", 8, 3, 3, "");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&second), 0);
-    assert_int_equal(account_find(s.account, inbox, 3, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 3, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_close(&s);
 }
 
@@ -514,7 +516,7 @@ static void test_doubted_flags(void **state)
     stub_ask(&s, inbox, &q);
     op = stub_take(OP_CHECK);
     assert_string_equal(stub_shown(&s, inbox, &shown), "1 9? 10 ");
-    assert_int_equal(account_find(s.account, inbox, 9, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 9, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_answer_look(op, 7, 11, 4, 0);
     op = stub_take(OP_META);
     assert_string_equal(op->text, "10:*");

@@ -24,7 +24,7 @@ static void contradict(bool ahead)
             stub_answer(op, -EIO);
         if (op)
             assert_int_equal(asker_wait(&q), -EIO);
-        assert_int_equal(account_find(s.account, inbox, uid, 0, &m, NULL), 0);
+        assert_int_equal(account_find(s.account, inbox, uid, TRUST_KNOWN, 0, &m, NULL), 0);
         uint64_t end;
         int err = account_read(s.account, m.gen, uid, 0, 100, &bytes, &end, &q.w);
         assert_int_equal(err, -EINPROGRESS);
@@ -65,7 +65,7 @@ static void test_uidnext_before(void **state)
     struct buf shown = {0};
     struct msg_info m;
     uint32_t inbox = stub_open_inbox(&s, "INBOX", 5);
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
     struct op *op = stub_take(OP_META);
@@ -89,7 +89,7 @@ static void test_uidnext_before(void **state)
     stub_meta("INBOX", 7, 2, 2, "");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);
-    assert_int_equal(account_find(s.account, inbox, 2, 0, &m, NULL), 0);
+    assert_int_equal(account_find(s.account, inbox, 2, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 2, 2, 1);
     stub_answer(stub_take(OP_FLAGS), 0);

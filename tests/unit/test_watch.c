@@ -97,7 +97,7 @@ static void test_opened(void **state)
     for (unsigned i = 0; i < 20; i++) {
         folders[i]->watch.hints = CHANGE_POLL; /* so that nobody asks whether it is told of */
         folders[i]->fresh.synced_at = 1;
-        assert_int_equal(account_sync(&a, folders[i]->id, 1, NULL), 0);
+        assert_int_equal(account_sync(&a, folders[i]->id, TRUST_SERVER, 1, NULL), 0);
     }
     watch_on_deaf(&a);
     assert_int_equal(due(&a), 20);
