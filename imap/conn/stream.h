@@ -1,5 +1,5 @@
 /* A byte stream to a server: TCP, TLS over it, or a command's pipe, and compression over any of
- * them. The one file that knows OpenSSL.
+ * them.
  *
  * Sockets never block: every wait is a poll with a deadline, and a readable `stop` descriptor ends
  * it early with -ECANCELED. One thread uses a stream at a time. */
