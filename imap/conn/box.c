@@ -14,8 +14,8 @@ void conn_forget_box(struct conn *c)
 {
     free(c->box.name);
     c->box = (struct box){0};
-    c->known_at = 0;
-    c->judged = false;
+    c->idle.known_at = 0;
+    c->idle.judged = false;
     pool_selected(c->pool, c, NULL, 0, false);
 }
 
@@ -50,8 +50,9 @@ void conn_deselect(struct conn *c, const char *mailbox, char delim)
  */
 static bool may_resync(const struct conn *c, const struct op *op)
 {
-    return (c->qresync || c->enable_tag) && !c->no_resync && pool_may_ask(c->pool, EXTRA_RESYNC) &&
-           op->kind == OP_CHECK && op->modseq && op->modseq_validity;
+    return (c->session.qresync || c->session.enable_tag) && !c->session.no_resync &&
+           pool_may_ask(c->pool, EXTRA_RESYNC) && op->kind == OP_CHECK && op->modseq &&
+           op->modseq_validity;
 }
 
 void conn_select(struct conn *c, struct op *op, bool write)
@@ -132,9 +133,9 @@ bool box_other_validity(const struct conn *c, const struct op *op)
  * ENABLE in front of it did not work either; else it is about the mailbox. */
 static bool resync_refused(struct conn *c, const struct response *r)
 {
-    if (!c->box.resync || !(r->cond == COND_BAD || (r->cond == COND_NO && !c->qresync)))
+    if (!c->box.resync || !(r->cond == COND_BAD || (r->cond == COND_NO && !c->session.qresync)))
         return false;
-    c->no_resync = true;
+    c->session.no_resync = true;
     pool_hangs_up(c->pool, EXTRA_RESYNC);
     return true;
 }
@@ -159,8 +160,8 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
     idle_known(c);
     /* Without [CLOSED] nothing that was told is believed to be about this mailbox; and a server
      * that has not enabled it may take the question and tell nothing. */
-    c->box.state.resynced =
-        c->qresync && c->box.resync && c->box.resync == c->box.state.uidvalidity && !c->box.closing;
+    c->box.state.resynced = c->session.qresync && c->box.resync &&
+                            c->box.resync == c->box.state.uidvalidity && !c->box.closing;
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.state.uidvalidity, c->box.write);
     if (box_other_validity(c, op)) {

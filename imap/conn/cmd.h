@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+struct conn;
 struct op;
 
 /* Which untagged data a command is answered with; the oldest command that wants it gets it. */
@@ -25,7 +26,7 @@ enum want {
     WANT_GO_ON, /* "+": the command is the last one in flight */
 };
 
-/* The step of the SELECT that conn.c sends in front of an operation's own commands. */
+/* The step of the SELECT that box.c sends in front of an operation's own commands. */
 enum { STEP_SELECT = -1 };
 
 struct cmd {
@@ -38,5 +39,8 @@ struct cmd {
     char *select;  /* STEP_SELECT: the mailbox */
     bool given_up; /* it only asks, and nobody waits any more: stall_pass_on() */
 };
+
+/* It was answered, or its connection is lost: it is in flight no more, and freed. */
+void cmd_remove(struct conn *c, struct cmd *cmd);
 
 #endif

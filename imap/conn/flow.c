@@ -31,8 +31,8 @@ static bool find_owner(struct conn *c, const char *head, size_t len, size_t lite
         return false; /* no section is its name */
     buf_add(&text, head, (size_t)(brace - head));
     buf_adds(&text, "\"\")\r\n");
-    arena_reset(&c->arena);
-    bool is_body = response_parse(&c->arena, text.data, text.len, &r) == 0 &&
+    arena_reset(&c->wire.arena);
+    bool is_body = response_parse(&c->wire.arena, text.data, text.len, &r) == 0 &&
                    r.kind == RESP_UNTAGGED && r.has_number && str_is(r.name, "FETCH") &&
                    fetch_decode(&r, &row) == 0 && row.uid && row.has & FETCH_BODY &&
                    row.body.n == 0;
@@ -60,12 +60,12 @@ static bool find_owner(struct conn *c, const char *head, size_t len, size_t lite
 
 bool flow_begin(struct conn *c)
 {
-    const char *data = c->in.data + c->in_at;
-    size_t len = c->in.len - c->in_at, literal = c->frame.literals;
-    size_t missing = frame_missing(&c->frame, len);
-    if (!c->serving || !c->box.ready || missing < WORTH_IT || literal < missing)
+    const char *data = c->wire.in.data + c->wire.in_at;
+    size_t len = c->wire.in.len - c->wire.in_at, literal = c->wire.frame.literals;
+    size_t missing = frame_missing(&c->wire.frame, len);
+    if (!c->session.serving || !c->box.ready || missing < WORTH_IT || literal < missing)
         return false;
-    size_t head = c->frame.line - literal;
+    size_t head = c->wire.frame.line - literal;
     if (memchr(data, '\n', head) != data + head - 1)
         return false; /* not its first literal */
     if (!find_owner(c, data, head, literal))
@@ -74,7 +74,7 @@ bool flow_begin(struct conn *c)
     const char *brace = memrchr(data, '{', head);
     buf_add(&c->flow.head, data, (size_t)(brace - data));
     buf_adds(&c->flow.head, "\"\"");
-    c->in_at += head;
+    c->wire.in_at += head;
     return true;
 }
 
@@ -82,12 +82,12 @@ bool flow_begin(struct conn *c)
 static void end(struct conn *c)
 {
     struct buf in = c->flow.head;
-    if (c->in_at < c->in.len)
-        buf_add(&in, c->in.data + c->in_at, c->in.len - c->in_at);
-    buf_free(&c->in);
-    c->in = in;
-    c->in_at = 0;
-    c->frame = (struct frame){.max_line = c->frame.max_line};
+    if (c->wire.in_at < c->wire.in.len)
+        buf_add(&in, c->wire.in.data + c->wire.in_at, c->wire.in.len - c->wire.in_at);
+    buf_free(&c->wire.in);
+    c->wire.in = in;
+    c->wire.in_at = 0;
+    c->wire.frame = (struct frame){.max_line = c->wire.frame.max_line};
     c->flow = (struct flow){.passed = true};
 }
 
@@ -145,11 +145,11 @@ void flow_filled(struct conn *c, size_t n)
 
 void flow_feed(struct conn *c)
 {
-    size_t have = c->in.len - c->in_at, want;
+    size_t have = c->wire.in.len - c->wire.in_at, want;
     char *room = flow_room(c, &want);
     size_t n = have < want ? have : want;
-    memcpy(room, c->in.data + c->in_at, n);
-    c->in_at += n;
+    memcpy(room, c->wire.in.data + c->wire.in_at, n);
+    c->wire.in_at += n;
     flow_filled(c, n);
 }
 

@@ -18,39 +18,39 @@ static void idle_become(struct conn *c, enum idle_state state)
         [IDLE_ON] = "ON",
         [IDLE_ENDING] = "ENDING",
     };
-    if (c->idle == state)
+    if (c->idle.state == state)
         return;
-    log_debug("imap[%u] IDLE: %s -> %s", c->index, names[c->idle], names[state]);
-    c->idle = state;
+    log_debug("imap[%u] IDLE: %s -> %s", c->index, names[c->idle.state], names[state]);
+    c->idle.state = state;
     if (state == IDLE_OFF)
-        c->idle_tag = 0;
+        c->idle.tag = 0;
     pool_watching(c->pool, c);
 }
 
 void idle_done(struct conn *c)
 {
-    if (c->idle != IDLE_ON)
+    if (c->idle.state != IDLE_ON)
         return;
     conn_debug(c, ">", "DONE", 4);
-    buf_adds(&c->out, "DONE\r\n");
+    buf_adds(&c->wire.out, "DONE\r\n");
     idle_become(c, IDLE_ENDING);
-    c->last_progress = clock_ms();
+    c->clocks.progress_at = clock_ms();
     endless_begin(c);
 }
 
 bool idle_accepted(struct conn *c)
 {
-    if (c->idle != IDLE_ASKED)
+    if (c->idle.state != IDLE_ASKED)
         return false;
     idle_become(c, IDLE_ON);
-    c->idle_since = clock_ms();
+    c->idle.since = clock_ms();
     pool_idle_works(c->pool);
     return true;
 }
 
 void idle_answered(struct conn *c, bool ok)
 {
-    c->no_idle |= !ok;
+    c->idle.refused |= !ok;
     idle_become(c, IDLE_OFF);
 }
 
@@ -65,57 +65,58 @@ enum {
 void idle_news(struct conn *c)
 {
     int64_t now = clock_ms();
-    if (c->idle == IDLE_ON) {
-        if (now - c->idle_since >= SETTLED && now - c->known_at >= BURST)
-            pool_idle_told(c->pool, c, c->known_at);
-        c->known_at = now;
+    if (c->idle.state == IDLE_ON) {
+        if (now - c->idle.since >= SETTLED && now - c->idle.known_at >= BURST)
+            pool_idle_told(c->pool, c, c->idle.known_at);
+        c->idle.known_at = now;
         return;
     }
     /* Only what nobody but the server can have caused. */
-    bool looks = c->judged;
+    bool looks = c->idle.judged;
     for (const struct cmd *cmd = c->cmds; cmd && looks; cmd = cmd->next)
         looks = !cmd->op || cmd->op->kind == OP_CHECK;
-    c->missed_some |= looks;
+    c->idle.missed |= looks;
 }
 
 void idle_judge(struct conn *c)
 {
     int64_t now = clock_ms();
-    c->judged = c->idle == IDLE_ON && now - c->idle_since >= FAIR && now - c->known_at >= FAIR;
-    c->missed_some = false;
+    c->idle.judged =
+        c->idle.state == IDLE_ON && now - c->idle.since >= FAIR && now - c->idle.known_at >= FAIR;
+    c->idle.missed = false;
 }
 
 void idle_known(struct conn *c)
 {
-    if (c->judged && c->missed_some)
+    if (c->idle.judged && c->idle.missed)
         pool_idle_missed(c->pool);
-    c->judged = false;
-    c->known_at = clock_ms();
+    c->idle.judged = false;
+    c->idle.known_at = clock_ms();
 }
 
 void idle_lost(struct conn *c)
 {
     /* Not by idle_become(): pool_disconnected() tells that nothing is heard any more. */
-    c->idle = IDLE_OFF;
-    c->idle_tag = 0;
+    c->idle.state = IDLE_OFF;
+    c->idle.tag = 0;
 }
 
 static bool may_idle(struct conn *c)
 {
-    return caps_has(&c->caps, CAP_IDLE) && !c->no_idle && pool_may_idle(c->pool) &&
-           c->idle == IDLE_OFF && c->box.ready && pool_should_idle(c->pool, c);
+    return caps_has(&c->caps, CAP_IDLE) && !c->idle.refused && pool_may_idle(c->pool) &&
+           c->idle.state == IDLE_OFF && c->box.ready && pool_should_idle(c->pool, c);
 }
 
 void idle_quiet(struct conn *c)
 {
     if (clock_ms() < idle_deadline(c))
         return; /* it has become later meanwhile */
-    bool renew = clock_ms() >= c->quiet_since + RENEW;
-    c->watched_for = c->quiet_since;
+    bool renew = clock_ms() >= c->clocks.answered_at + RENEW;
+    c->idle.considered = c->clocks.answered_at;
     if (may_idle(c)) {
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "IDLE");
         conn_end(c);
-        c->idle_tag = c->tag;
+        c->idle.tag = c->tag;
         idle_become(c, IDLE_ASKED);
     } else if (renew) {
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE),
@@ -126,11 +127,12 @@ void idle_quiet(struct conn *c)
 
 int64_t idle_deadline(const struct conn *c)
 {
-    int64_t renew = c->quiet_since + RENEW;
-    if (c->watched_for == c->quiet_since || !caps_has(&c->caps, CAP_IDLE) || c->idle == IDLE_ON)
+    int64_t renew = c->clocks.answered_at + RENEW;
+    if (c->idle.considered == c->clocks.answered_at || !caps_has(&c->caps, CAP_IDLE) ||
+        c->idle.state == IDLE_ON)
         return renew;
     /* Also behind a pause that the server has asked for, what waits for its end comes first. */
     int64_t alone = pool_left_alone(c->pool);
-    int64_t begin = (alone > c->quiet_since ? alone : c->quiet_since) + IDLE_AFTER;
+    int64_t begin = (alone > c->clocks.answered_at ? alone : c->clocks.answered_at) + IDLE_AFTER;
     return begin < renew ? begin : renew;
 }

@@ -15,6 +15,17 @@ enum idle_state {
     IDLE_ENDING, /* DONE was sent, and with it what else there is to do; not answered yet */
 };
 
+struct idle {
+    enum idle_state state;
+    unsigned tag;       /* of the IDLE in flight; 0: none */
+    bool refused;       /* by this session's server */
+    int64_t since;      /* clock_ms(): when the IDLE was accepted that is, or was last, in force */
+    int64_t known_at;   /* clock_ms(): nothing was untold of the mailbox; 0: never */
+    bool judged;        /* a look is under way that shows whether IDLE had told all */
+    bool missed;        /* that look brought out what IDLE had not told */
+    int64_t considered; /* the clocks.answered_at that IDLE was thought of for */
+};
+
 /* In front of a command: ends an IDLE that the server has accepted. What is sent next leaves in one
  * write with it. */
 void idle_done(struct conn *c);

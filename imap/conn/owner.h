@@ -137,8 +137,8 @@ void pool_folders(struct pool *p);
 void pool_deaf(struct pool *p);
 void pool_batch(struct pool *p);
 
-/* Publishes whether the server tells this connection of changes unasked: by IDLE (conn.idle), by
- * NOTIFY (conn.notified). */
+/* Publishes whether the server tells this connection of changes unasked: by IDLE (idle.state),
+ * by NOTIFY (session.notified). */
 void pool_watching(struct pool *p, struct conn *c);
 
 /* The same, once NOTIFY was answered. From the first OK on, the connection is made anew whenever it

@@ -12,18 +12,18 @@
 void stall_begin(struct conn *c)
 {
     if (!conn_busy(c))
-        c->silent_since = clock_ms();
+        c->stall.silent_since = clock_ms();
 }
 
 void stall_heard(struct conn *c)
 {
-    c->silent_since = conn_busy(c) ? clock_ms() : 0;
+    c->stall.silent_since = conn_busy(c) ? clock_ms() : 0;
 }
 
 int64_t stall_deadline(const struct conn *c)
 {
-    int64_t since = c->silent_since;
-    if (!since || since == c->passed_on || flow_held(c))
+    int64_t since = c->stall.silent_since;
+    if (!since || since == c->stall.passed_on || flow_held(c))
         return INT64_MAX;
     return since + pool_silence(c->pool);
 }
@@ -57,7 +57,7 @@ void stall_pass_on(struct conn *c)
     const struct op *front = c->cmds->op;
     struct op *set = front && may_end(front) ? c->cmds->op : NULL;
     unsigned n = 0;
-    c->passed_on = c->silent_since;
+    c->stall.passed_on = c->stall.silent_since;
     if (!pool_has_others(c->pool, c))
         return;
     /* From the last to the first: each goes to the front of the queue, so they keep their order. */

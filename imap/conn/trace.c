@@ -70,7 +70,7 @@ static size_t show(const struct conn *c, bool received, const char *data, size_t
     struct buf text = {0};
     buf_add(&text, data, head);
     if (received)
-        secrets_hide(&c->secrets, &text);
+        secrets_hide(&c->session.secrets, &text);
     log_escape(out, text.data, text.len, max);
     buf_wipe_free(&text);
     return rest + (head < begin ? line - head : 0);
@@ -102,11 +102,11 @@ void conn_passed_over(const struct conn *c, const char *data, size_t len)
 
 struct str conn_words(struct conn *c, struct str text)
 {
-    if (!text.n || !c->secrets.n)
+    if (!text.n || !c->session.secrets.n)
         return text;
-    buf_reset(&c->words);
-    buf_add(&c->words, text.p, text.n);
-    if (!secrets_hide(&c->secrets, &c->words))
+    buf_reset(&c->session.words);
+    buf_add(&c->session.words, text.p, text.n);
+    if (!secrets_hide(&c->session.secrets, &c->session.words))
         return text;
-    return (struct str){c->words.data, c->words.len};
+    return (struct str){c->session.words.data, c->session.words.len};
 }

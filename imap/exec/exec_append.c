@@ -42,7 +42,7 @@ static void append_go_on(struct conn *c, struct op *op)
         return;
     op->phase = PHASE_SENT;
     conn_literal(c, op->bytes);
-    buf_adds(&c->out, "\r\n");
+    buf_adds(&c->wire.out, "\r\n");
 }
 
 static void append_judge(struct conn *c, struct op *op, enum arrival_verdict verdict)

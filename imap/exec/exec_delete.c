@@ -49,7 +49,7 @@ static void search_deleted(struct conn *c, struct op *op)
  * it, too: whether the flag will be this one's, or was there before. */
 static void flag_and_expunge(struct conn *c, struct op *op)
 {
-    if (!c->qresync || op->kind == OP_DELETE)
+    if (!c->session.qresync || op->kind == OP_DELETE)
         look_ask_row(c, op, DELETE_ROW);
     buf_addf(conn_begin(c, op, DELETE_STORE, WANT_NONE), "UID STORE %u +FLAGS.SILENT (\\Deleted)",
              op->uid);

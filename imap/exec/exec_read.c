@@ -67,7 +67,7 @@ static void status_send(struct conn *c, struct op *op)
  * one. With QRESYNC that would be told by UIDs, which are of one UIDVALIDITY. */
 static bool unconfirmed(const struct conn *c)
 {
-    return !c->qresync && c->box.ready && c->box.news;
+    return !c->session.qresync && c->box.ready && c->box.news;
 }
 
 static void check_start(struct conn *c, struct op *op)
@@ -87,7 +87,7 @@ static void check_start(struct conn *c, struct op *op)
     op->phase = PHASE_BEGIN;
     idle_judge(c);
     op->count = c->box.state.exists;
-    if (op->thorough || unconfirmed(c) || (op->changed && !c->qresync)) {
+    if (op->thorough || unconfirmed(c) || (op->changed && !c->session.qresync)) {
         op->phase = PHASE_ASKED;
         status_send(c, op);
     }

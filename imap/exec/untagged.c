@@ -59,7 +59,7 @@ static int on_list(struct conn *c, const struct response *r)
                 !has_attr(attrs->child, "\\HasChildren");
     /* Unasked (NOTIFY): something has changed. What comes in the middle of a whole LIST is as good
      * as a part of it. */
-    if (c->notified && (!op || (gone && op->kind != OP_LIST)))
+    if (c->session.notified && (!op || (gone && op->kind != OP_LIST)))
         pool_folders(c->pool);
     if (!op || !name || attrs->type != ARG_LIST || name->type == ARG_LIST)
         return 0;
@@ -109,7 +109,7 @@ static int on_status(struct conn *c, const struct response *r)
     struct op *op = conn_wanting(c, WANT_STATUS), *sender = conn_wanting(c, WANT_WINDOW);
     const struct arg *list = r->args ? r->args->next : NULL;
     bool look = op && op->kind == OP_CHECK && r->args && is_mailbox(r->args->s, op->mailbox);
-    if (c->notified && !look && list && list->type == ARG_LIST) {
+    if (c->session.notified && !look && list && list->type == ARG_LIST) {
         struct mailbox_state now = status_items(list->child);
         pool_status_of(c->pool, r->args->s, &now);
     }
@@ -151,9 +151,10 @@ static int on_namespace(struct conn *c, const struct response *r)
 {
     const struct arg *first = r->args && r->args->type == ARG_LIST ? r->args->child : NULL;
     if (first && first->type == ARG_LIST && first->child && first->child->type == ARG_STRING)
-        snprintf(c->personal, sizeof c->personal, STR_FMT, STR_ARG(first->child->s));
+        snprintf(c->session.personal, sizeof c->session.personal, STR_FMT,
+                 STR_ARG(first->child->s));
     const struct arg *others = first ? r->args->next : NULL, *shared = others ? others->next : NULL;
-    c->only_personal = shared && others->type == ARG_NIL && shared->type == ARG_NIL;
+    c->session.only_personal = shared && others->type == ARG_NIL && shared->type == ARG_NIL;
     return 0;
 }
 
@@ -444,7 +445,7 @@ static int on_capability(struct conn *c, const struct response *r)
 static int on_enabled(struct conn *c, const struct response *r)
 {
     for (const struct arg *a = r->args; a; a = a->next)
-        c->qresync |= arg_is(a, "QRESYNC");
+        c->session.qresync |= arg_is(a, "QRESYNC");
     return 0;
 }
 
@@ -565,7 +566,7 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
     } else if (code == CODE_CAPABILITY) {
         learn_caps(c, r->code_args);
     } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
-        c->notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
+        c->session.notified = false; /* from now on it tells nothing (RFC 5465 section 5.8) */
         pool_watching(c->pool, c);
         pool_folders(c->pool);
         pool_deaf(c->pool);
@@ -603,20 +604,20 @@ static void trouble(struct conn *c, const struct response *r)
     while (cmd && cmd->op && cmd->op->kind != OP_CHECK)
         cmd = cmd->next;
     if (!c->box.ready || !cmd || c->box.doubt || code_from_name(r->code) == CODE_ALERT ||
-        clock_ms() < c->doubt_next)
+        clock_ms() < c->clocks.doubt_next)
         return;
     log_info("%s: selected anew, since the server says: " STR_FMT, c->box.name, STR_ARG(r->text));
-    c->doubt_next = clock_ms() + DOUBT_PAUSE;
+    c->clocks.doubt_next = clock_ms() + DOUBT_PAUSE;
     box_doubt(c);
 }
 
 int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
-        c->bye = true;
-        buf_reset(&c->reply.text);
-        buf_add(&c->reply.text, r->text.p, r->text.n);
-        return c->logout ? 0 : -ECONNRESET;
+        c->session.bye = true;
+        buf_reset(&c->session.reply.text);
+        buf_add(&c->session.reply.text, r->text.p, r->text.n);
+        return c->session.logout ? 0 : -ECONNRESET;
     }
     if (r->cond != COND_NONE) {
         untagged_code(c, NULL, r);

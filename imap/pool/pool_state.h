@@ -4,9 +4,44 @@
 #define IMAP_POOL_POOL_STATE_H
 
 #include "imap/conn/owner.h"
+#include "imap/pool/lane.h"
 #include "imap/pool/pool.h"
 #include "imap/pool/prompt.h"
 #include "imap/pool/throttle.h"
+
+/* Of the first attempt to connect, for which pool_open() waits. Under the pool's lock. */
+struct first {
+    bool tried; /* it has ended */
+    int err;
+    struct buf why;
+};
+
+/* That no connection could be had, or was kept (reconnect.c). Under the pool's lock. */
+struct outage {
+    int err;              /* why the last attempt to connect failed, or 0 */
+    char why[300];        /* what the status tells of it */
+    int64_t since;        /* since when no connection is up; 0: one is */
+    bool unasked;         /* nobody had asked for the attempt when it began, and no other was up */
+    bool trusted;         /* nothing failed since a login: several may connect side by side */
+    int64_t pause;        /* after the last failed attempt, ms; 0: the last one succeeded */
+    int64_t denied_until; /* no attempt at all before: the login was refused; 0: it was not */
+    unsigned brief;       /* connections in a row that were lost soon after the login */
+    int64_t brief_at;     /* when the last of those was lost */
+    unsigned spare_failures; /* in a row, to connect while another one was up */
+    enum { TOLD_UP, TOLD_DOWN, TOLD_DENIED } told; /* what the log was told last */
+};
+
+/* What was found out of the server, by any connection. */
+struct found {
+    atomic_bool answers[EXTRAS];     /* it has answered this once */
+    atomic_bool hangs_up[EXTRAS];    /* a connection ended over this, and it never had answered */
+    atomic_int uids;                 /* enum pool_uids */
+    atomic_bool idle_works;          /* an IDLE was accepted */
+    atomic_llong idle_unanswered_at; /* clock_ms(): when the first IDLE without an answer was given
+                                        up; 0: none was */
+    atomic_llong no_idle_until;      /* clock_ms(); 0: IDLE has not failed */
+    atomic_bool no_windows;          /* answers to partial fetches are of no use */
+};
 
 struct pool {
     const struct pool_config *config;
@@ -14,45 +49,49 @@ struct pool {
     void *ctx;
     int stop; /* eventfd: readable when everything must end */
 
+    /* Guards all that follows, and the lanes. No other lock is taken under it but the log's. */
     pthread_mutex_t lock;
     pthread_cond_t opened;
-    struct op *queue; /* foreground first, each in the order submitted */
-    struct conn *conns;
-    unsigned nconns;
-    bool first_tried; /* the first connection's first attempt ended, */
-    int first_err;    /* like this, */
-    struct buf why;   /* because of this */
-    int down_err;     /* why the last attempt to connect failed, or 0 */
-    bool unasked;     /* nobody had asked for it when it began, and no other connection was up */
-    char down_why[300];
-    enum { TOLD_UP, TOLD_DOWN, TOLD_DENIED } told; /* what the log was told last */
-    unsigned spare_failures; /* in a row, to connect while another one was up */
-    int64_t down_since;      /* since when no connection is up; 0: one is */
-    int64_t pause;           /* after the last failed attempt, ms; 0: the last one succeeded */
-    int64_t denied_until;    /* no attempt at all before: the login was refused; 0: it was not */
-    unsigned brief;          /* connections in a row that were lost soon after the login, */
-    int64_t brief_at;        /* the last of them at this time */
-    bool trusted; /* nothing failed since a login succeeded: connections may be made side by side */
+    struct op *queue;   /* foreground first, each in the order submitted */
+    struct lane *lanes; /* the array stays as long as the pool */
+    unsigned nlanes;    /* that have a thread */
+    struct first first;
+    struct outage outage;
     struct throttle throttle;
     int64_t last_due; /* clock_ms(): after it nothing waits for an unwilling server any more */
     unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
     int64_t selected_at;
-    bool stopping; /* finish what was accepted, */
-    bool stopped;  /* ... and now stop whatever is going on */
-    bool ended;    /* the connections are gone: what still comes is refused by this thread, */
-    bool freed;    /* ... until now */
+    bool stopping; /* finish what was accepted */
+    bool stopped;  /* and now stop whatever is going on */
+    bool ended;    /* the connections are gone: what still comes is refused by this thread */
+    bool freed;    /* it is not any more */
     bool refusing;
     pthread_t refuser;
-    atomic_bool answers[EXTRAS];     /* it was answered once; ... */
-    atomic_bool hangs_up[EXTRAS];    /* ... a connection ended over it, and it never had been */
-    atomic_int uids;                 /* enum pool_uids */
-    atomic_bool idle_works;          /* an IDLE was accepted */
-    atomic_llong idle_unanswered_at; /* clock_ms(): when the first IDLE without an answer was given
-                                        up; 0: none was */
-    atomic_llong no_idle_until;      /* clock_ms(); 0: IDLE has not failed */
-    atomic_bool no_windows;          /* answers to partial fetches are of no use */
     struct prompt prompt;
+
+    struct found found; /* atomics */
 };
+
+static inline struct lane *lane_of(const struct pool *p, const struct conn *c)
+{
+    return &p->lanes[c->index];
+}
+
+/* ---- pool_queue.c ---- */
+
+/* What a lost or impossible connection is to the caller of a system call. */
+int queue_errno(int err);
+
+/* Ends operations that were taken out of the queue. No lock is held. */
+void queue_fail(struct op *list, int err);
+
+/* The server wants to be left alone; what nobody waits for outlasts any pause. */
+void queue_hold_back_locked(const struct pool *p, struct op *op);
+
+/* ---- lane.c ---- */
+
+/* It is selecting a mailbox; NULL: not any more. */
+void lane_opens_locked(struct lane *l, const char *mailbox);
 
 /* ---- sched.c ---- */
 
@@ -66,30 +105,30 @@ bool sched_closes(const struct op *op);
 bool sched_waits(const struct op *op);
 
 /* Has it the operation's mailbox selected, in the way that is needed? */
-bool sched_has_selected(const struct conn *c, const struct op *op);
+bool sched_has_selected(const struct lane *l, const struct op *op);
 
 /* How long (ms) a server may be silent before others are asked, and has it been for so long? */
 int64_t sched_silence(const struct pool *p);
-bool sched_stalled(const struct pool *p, const struct conn *c);
+bool sched_stalled(const struct pool *p, const struct lane *l);
 
 /* Is there another connection for `op` (NULL: for anything) that is not stalled, or can one be had?
  */
-bool sched_others_locked(const struct pool *p, const struct conn *c, const struct op *op);
+bool sched_others_locked(const struct pool *p, const struct lane *l, const struct op *op);
 
 /* May this connection take `op` now? */
-bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op);
+bool sched_may_take_locked(const struct pool *p, const struct lane *l, const struct op *op);
 
 /* Has `op`, which this connection may not take now, waited so long that nothing behind it is to be
  * begun here before it? */
-bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct op *op);
+bool sched_owed_locked(const struct pool *p, const struct lane *l, const struct op *op);
 
 /* Is there something that no connection which is up will take soon? */
-bool sched_needed_locked(const struct pool *p, const struct conn *c);
+bool sched_needed_locked(const struct pool *p, const struct lane *l);
 
 void sched_enqueue_locked(struct pool *p, struct op *op);
 
 /* Makes its thread look at the queue. */
-void sched_wake_conn(struct conn *c);
+void sched_wake_lane(struct lane *l);
 
 /* Wakes the connection that should take `op`, or connect for it; failing that, if `anyone`, one
  * that has other work under way and perhaps room. Without, it waits until that one has an answer.
@@ -110,39 +149,39 @@ int64_t sched_next_due_locked(const struct pool *p);
 
 /* ---- pool_watch.c ---- */
 
-/* `c` is about to leave its mailbox: who has it selected, too, and left it to `c` to be told of
+/* `l` is about to leave its mailbox: who has it selected, too, and left it to `l` to be told of
  * changes, may have to do so now. */
-void watch_leave_locked(struct pool *p, const struct conn *c);
+void watch_leave_locked(struct pool *p, const struct lane *l);
 
 /* ---- reconnect.c ---- */
 
 /* Is it connected, or may it try to be now? */
-bool reconnect_usable_locked(const struct pool *p, const struct conn *c);
+bool reconnect_usable_locked(const struct pool *p, const struct lane *l);
 
 /* Is it up or about to be, with nothing gone wrong that it would have to wait for? */
-bool reconnect_expected_locked(const struct pool *p, const struct conn *c);
+bool reconnect_expected_locked(const struct pool *p, const struct lane *l);
 
 /* Is another one up; or up or about to be? */
-bool reconnect_others_up_locked(const struct pool *p, const struct conn *c);
-bool reconnect_others_alive_locked(const struct pool *p, const struct conn *c);
+bool reconnect_others_up_locked(const struct pool *p, const struct lane *l);
+bool reconnect_others_alive_locked(const struct pool *p, const struct lane *l);
 
-/* Out of the queue: what is to fail because `c` cannot connect. */
-struct op *reconnect_doomed_locked(struct pool *p, const struct conn *c);
+/* Out of the queue: what is to fail because `l` cannot connect. */
+struct op *reconnect_doomed_locked(struct pool *p, const struct lane *l);
 
 /* For how long (ms; -1: for ever) the thread of an unconnected connection may sleep. */
-int reconnect_patience_locked(const struct pool *p, const struct conn *c);
+int reconnect_patience_locked(const struct pool *p, const struct lane *l);
 
 /* What became of an attempt, and of a connection. */
-void reconnect_done_locked(struct pool *p, struct conn *c);
-void reconnect_failed_locked(struct pool *p, struct conn *c, int err, const char *why);
-void reconnect_lost_locked(struct pool *p, struct conn *c, int err);
+void reconnect_done_locked(struct pool *p, struct lane *l);
+void reconnect_failed_locked(struct pool *p, struct lane *l, int err, const char *why);
+void reconnect_lost_locked(struct pool *p, struct lane *l, int err);
 
 /* What the log is to be told of it: appended to `line`, once when the server goes, once when it
  * refuses the login and once when it is back, however many connections and attempts that takes.
  * After reconnect_failed_locked() and reconnect_lost_locked(), before reconnect_done_locked(). */
-void reconnect_tell_failed_locked(struct pool *p, const struct conn *c, int err, const char *why,
+void reconnect_tell_failed_locked(struct pool *p, const struct lane *l, int err, const char *why,
                                   struct buf *line);
-void reconnect_tell_lost_locked(struct pool *p, const struct conn *c, int err, const char *why,
+void reconnect_tell_lost_locked(struct pool *p, const struct lane *l, int err, const char *why,
                                 struct buf *line);
 void reconnect_tell_done_locked(struct pool *p, struct buf *line);
 

@@ -8,61 +8,64 @@ enum { NO_IDLE = 60 * 60 * 1000 }; /* ms without IDLE from a server that does no
 
 bool pool_may_idle(const struct pool *p)
 {
-    return clock_ms() >= p->no_idle_until;
+    return clock_ms() >= p->found.no_idle_until;
 }
 
 void pool_idle_works(struct pool *p)
 {
-    p->idle_works = true;
+    p->found.idle_works = true;
 }
 
 void pool_idle_unanswered(struct pool *p, int64_t heard)
 {
-    if (p->idle_works || !pool_may_idle(p))
+    if (p->found.idle_works || !pool_may_idle(p))
         return;
     long long never = 0;
-    if (atomic_compare_exchange_strong(&p->idle_unanswered_at, &never, clock_ms()) ||
-        heard <= p->idle_unanswered_at)
+    if (atomic_compare_exchange_strong(&p->found.idle_unanswered_at, &never, clock_ms()) ||
+        heard <= p->found.idle_unanswered_at)
         return; /* perhaps nothing would have been answered, whatever it was */
-    p->no_idle_until = clock_ms() + NO_IDLE;
+    p->found.no_idle_until = clock_ms() + NO_IDLE;
     log_warn("the server does not answer IDLE: for an hour, changes are only looked for (poll=)");
 }
 
-void watch_leave_locked(struct pool *p, const struct conn *c)
+void watch_leave_locked(struct pool *p, const struct lane *l)
 {
-    for (unsigned i = 0; i < p->nconns; i++) {
-        struct conn *o = &p->conns[i];
-        if (o == c || o->status != CONN_UP || !o->box_name || !c->box_name ||
-            strcmp(o->box_name, c->box_name) != 0)
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        struct lane *o = &p->lanes[i];
+        if (o == l || o->state != LANE_UP || !o->box.name || !l->box.name ||
+            strcmp(o->box.name, l->box.name) != 0)
             continue;
-        o->take_over = true;
-        sched_wake_conn(o);
+        o->asked.watch = true;
+        sched_wake_lane(o);
     }
 }
 
 void pool_notified(struct pool *p, struct conn *c)
 {
+    struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    c->missed = false;
+    l->line.notify_lost = false;
     pthread_mutex_unlock(&p->lock);
     pool_watching(p, c);
 }
 
 void pool_watching(struct pool *p, struct conn *c)
 {
+    struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    c->watching = c->idle == IDLE_ON && !c->box.doubt;
-    c->asking = c->idle == IDLE_ASKED;
-    c->notified_published = c->notified;
-    c->heard |= c->idle == IDLE_ON || c->notified;
+    l->watch.on = c->idle.state == IDLE_ON && !c->box.doubt;
+    l->watch.asking = c->idle.state == IDLE_ASKED;
+    l->watch.notified = c->session.notified;
+    l->watch.heard |= c->idle.state == IDLE_ON || c->session.notified;
     pthread_mutex_unlock(&p->lock);
 }
 
 bool pool_takes_over(struct pool *p, struct conn *c)
 {
+    struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    bool take_over = c->take_over;
-    c->take_over = false;
+    bool take_over = l->asked.watch;
+    l->asked.watch = false;
     pthread_mutex_unlock(&p->lock);
     return take_over;
 }
@@ -71,11 +74,11 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
 {
     int64_t since = INT64_MAX;
     pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *c = &p->conns[i];
-        if (c->watching && c->box_name && strcmp(c->box_name, mailbox) == 0 &&
-            c->selected_at < since)
-            since = c->selected_at;
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        const struct lane *l = &p->lanes[i];
+        if (l->watch.on && l->box.name && strcmp(l->box.name, mailbox) == 0 &&
+            l->box.selected_at < since)
+            since = l->box.selected_at;
     }
     pthread_mutex_unlock(&p->lock);
     return since;
@@ -83,8 +86,9 @@ int64_t pool_hears(struct pool *p, const char *mailbox)
 
 void pool_idle_told(struct pool *p, const struct conn *c, int64_t since)
 {
+    struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    prompt_told(&p->prompt, c->own_at > since ? c->own_at : since, clock_ms());
+    prompt_told(&p->prompt, l->box.own_at > since ? l->box.own_at : since, clock_ms());
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -99,12 +103,12 @@ void pool_own_change(struct pool *p, const struct conn *self, const struct op *o
 {
     pthread_mutex_lock(&p->lock);
     int64_t now = p->prompt.own_at = clock_ms();
-    for (unsigned i = 0; i < p->nconns; i++) {
-        struct conn *c = &p->conns[i];
-        if (c != self && c->watching && c->box_name &&
-            ((op->dest && strcmp(c->box_name, op->dest) == 0) ||
-             (op->mailbox && strcmp(c->box_name, op->mailbox) == 0)))
-            c->own_at = now;
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        struct lane *l = &p->lanes[i];
+        if (&l->conn != self && l->watch.on && l->box.name &&
+            ((op->dest && strcmp(l->box.name, op->dest) == 0) ||
+             (op->mailbox && strcmp(l->box.name, op->mailbox) == 0)))
+            l->box.own_at = now;
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -121,9 +125,9 @@ bool pool_tells_all(struct pool *p)
 {
     bool notified = false;
     pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < p->nconns; i++)
-        notified |= p->conns[i].status == CONN_UP && p->conns[i].notified_published;
-    notified &= p->nconns && p->conns[0].only_personal_published;
+    for (unsigned i = 0; i < p->nlanes; i++)
+        notified |= p->lanes[i].state == LANE_UP && p->lanes[i].watch.notified;
+    notified &= p->nlanes && p->lanes[0].facts.only_personal;
     pthread_mutex_unlock(&p->lock);
     return notified;
 }
@@ -132,11 +136,11 @@ bool pool_should_idle(struct pool *p, const struct conn *c)
 {
     bool should = true;
     pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o == c || o->status != CONN_UP || !o->watching)
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        const struct lane *o = &p->lanes[i];
+        if (&o->conn == c || o->state != LANE_UP || !o->watch.on)
             continue;
-        if (o->box_name && strcmp(o->box_name, c->box.name) == 0)
+        if (o->box.name && strcmp(o->box.name, c->box.name) == 0)
             should = false;
     }
     pthread_mutex_unlock(&p->lock);

@@ -23,11 +23,11 @@ enum {
     IN_USE = 10000,         /* ms after an operation that a mailbox stays selected if it can */
 };
 
-void sched_wake_conn(struct conn *c)
+void sched_wake_lane(struct lane *l)
 {
     uint64_t one = 1;
-    if (write(c->wake, &one, sizeof one) < 0 && errno != EAGAIN)
-        log_error("cannot wake connection %u: %s", c->index, strerror(errno));
+    if (write(l->conn.wake, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_error("cannot wake connection %u: %s", l->conn.index, strerror(errno));
 }
 
 bool sched_alone(const struct op *op)
@@ -58,22 +58,22 @@ int64_t sched_next_due_locked(const struct pool *p)
 
 /* Bodies keep off connection 0 while another can carry them: is up, or is expected. A small
  * one that somebody waits for may go there rather than wait until another one is connected. */
-static bool lane_ok_locked(const struct pool *p, const struct conn *c, const struct op *op)
+static bool lane_ok_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    if (!op_class(op)->body || c->index != 0 || p->stopping)
+    if (!op_class(op)->body || l->conn.index != 0 || p->stopping)
         return true;
     if (!op->background && op->len <= SMALL_BODY)
         return true;
-    for (unsigned i = 1; i < p->nconns; i++)
-        if (reconnect_expected_locked(p, &p->conns[i]))
+    for (unsigned i = 1; i < p->nlanes; i++)
+        if (reconnect_expected_locked(p, &p->lanes[i]))
             return false;
     return true;
 }
 
-bool sched_has_selected(const struct conn *c, const struct op *op)
+bool sched_has_selected(const struct lane *l, const struct op *op)
 {
     bool write = op_class(op)->write || op->mark_seen;
-    return c->box_name && strcmp(c->box_name, op->mailbox) == 0 && (c->box_write || !write);
+    return l->box.name && strcmp(l->box.name, op->mailbox) == 0 && (l->box.write || !write);
 }
 
 int64_t sched_silence(const struct pool *p)
@@ -81,84 +81,85 @@ int64_t sched_silence(const struct pool *p)
     return p->config->timeout < 4 * SILENCE ? p->config->timeout / 4 : SILENCE;
 }
 
-bool sched_stalled(const struct pool *p, const struct conn *c)
+bool sched_stalled(const struct pool *p, const struct lane *l)
 {
-    int64_t since = c->silent_since;
+    int64_t since = l->conn.stall.silent_since;
     return since && clock_ms() - since >= sched_silence(p);
 }
 
 /* A connection that is up and would start `op` soon and without a SELECT, or is idle. */
-static bool suits_locked(const struct pool *p, const struct conn *c, const struct op *op)
+static bool suits_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    if (c->status != CONN_UP || !lane_ok_locked(p, c, op) || sched_stalled(p, c))
+    if (l->state != LANE_UP || !lane_ok_locked(p, l, op) || sched_stalled(p, l))
         return false;
-    if (c->closed_by || c->drains || sched_alone(op) || (op_class(op)->searches && c->searches))
-        return c->load == 0;
+    if (l->work.barrier || l->work.emptying || sched_alone(op) ||
+        (op_class(op)->searches && l->work.searches))
+        return l->work.load == 0;
     if (!op_class(op)->select)
-        return c->load < COMFORTABLE;
+        return l->work.load < COMFORTABLE;
     if (op->background)
-        return sched_has_selected(c, op) ? c->load < LIMIT_PIPELINE : c->load == 0;
+        return sched_has_selected(l, op) ? l->work.load < LIMIT_PIPELINE : l->work.load == 0;
     /* Questions that someone waits for do not queue up behind bodies, nor anything behind what
      * nobody has asked for yet. */
-    unsigned room = op_class(op)->body && !c->ahead ? COMFORTABLE : 1;
-    return sched_has_selected(c, op) ? c->load < room : c->load == 0;
+    unsigned room = op_class(op)->body && !l->work.ahead ? COMFORTABLE : 1;
+    return sched_has_selected(l, op) ? l->work.load < room : l->work.load == 0;
 }
 
 /* Whose mailbox would be missed less, if it had to select another? */
-static bool loses_less(const struct conn *c, const struct conn *than)
+static bool loses_less(const struct lane *l, const struct lane *than)
 {
-    if (!c->box_name || !than->box_name)
-        return !c->box_name && than->box_name;
-    return c->taken_at < than->taken_at;
+    if (!l->box.name || !than->box.name)
+        return !l->box.name && than->box.name;
+    return l->work.taken_at < than->work.taken_at;
 }
 
 /* The best of those that wait until IDLE is accepted, which may be long, or of the others. */
-static struct conn *best_of_locked(const struct pool *p, const struct op *op, bool asking)
+static struct lane *best_of_locked(const struct pool *p, const struct op *op, bool asking)
 {
     bool body = op_class(op)->body;
-    struct conn *idle = NULL;
-    for (unsigned i = 0; i < p->nconns; i++) {
-        struct conn *c = &p->conns[(i + body) % p->nconns];
-        if (c->asking != asking || !suits_locked(p, c, op))
+    struct lane *idle = NULL;
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        struct lane *l = &p->lanes[(i + body) % p->nlanes];
+        if (l->watch.asking != asking || !suits_locked(p, l, op))
             continue;
-        if (op_class(op)->select && sched_has_selected(c, op))
-            return c;
-        if (!idle || (op_class(op)->select && loses_less(c, idle)))
-            idle = c;
+        if (op_class(op)->select && sched_has_selected(l, op))
+            return l;
+        if (!idle || (op_class(op)->select && loses_less(l, idle)))
+            idle = l;
     }
     return idle;
 }
 
 /* The connection that should start `op` now: it has the mailbox selected, or is idle; bodies keep
  * off connection 0 if that costs nothing. NULL: none would start it soon. */
-static struct conn *best_locked(const struct pool *p, const struct op *op)
+static struct lane *best_locked(const struct pool *p, const struct op *op)
 {
-    struct conn *best = best_of_locked(p, op, false);
+    struct lane *best = best_of_locked(p, op, false);
     return best ? best : best_of_locked(p, op, true);
 }
 
 /* May another connection be had, by waiting until it is connected? */
-static bool others_come_locked(const struct pool *p, const struct conn *c, const struct op *op)
+static bool others_come_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    for (unsigned i = 0; i < p->nconns && !p->stopping; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o != c && lane_ok_locked(p, o, op) &&
-            (o->status == CONN_CONNECTING ||
-             (o->status == CONN_DOWN && reconnect_usable_locked(p, o))))
+    for (unsigned i = 0; i < p->nlanes && !p->stopping; i++) {
+        const struct lane *o = &p->lanes[i];
+        if (o != l && lane_ok_locked(p, o, op) &&
+            (o->state == LANE_CONNECTING ||
+             (o->state == LANE_DOWN && reconnect_usable_locked(p, o))))
             return true;
     }
     return false;
 }
 
-bool sched_others_locked(const struct pool *p, const struct conn *c, const struct op *op)
+bool sched_others_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    for (unsigned i = 0; i < p->nconns && !p->stopping; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o == c || (op && !lane_ok_locked(p, o, op)))
+    for (unsigned i = 0; i < p->nlanes && !p->stopping; i++) {
+        const struct lane *o = &p->lanes[i];
+        if (o == l || (op && !lane_ok_locked(p, o, op)))
             continue;
-        bool up = o->status == CONN_UP && !o->closed_by && !sched_stalled(p, o);
-        bool comes = o->status == CONN_CONNECTING ||
-                     (o->status == CONN_DOWN && reconnect_usable_locked(p, o));
+        bool up = o->state == LANE_UP && !o->work.barrier && !sched_stalled(p, o);
+        bool comes =
+            o->state == LANE_CONNECTING || (o->state == LANE_DOWN && reconnect_usable_locked(p, o));
         if (up || comes)
             return true;
     }
@@ -166,90 +167,91 @@ bool sched_others_locked(const struct pool *p, const struct conn *c, const struc
 }
 
 /* Was its mailbox needed just now? */
-static bool in_use_locked(const struct conn *c)
+static bool in_use_locked(const struct lane *l)
 {
-    return c->box_name && clock_ms() - c->taken_at < IN_USE;
+    return l->box.name && clock_ms() - l->work.taken_at < IN_USE;
 }
 
-bool sched_may_take_locked(const struct pool *p, const struct conn *c, const struct op *op)
+bool sched_may_take_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    if (c->load >= LIMIT_PIPELINE || c->closed_by || !lane_ok_locked(p, c, op) ||
-        (sched_alone(op) && c->load > 0) || (op_class(op)->searches && c->searches > 0))
+    if (l->work.load >= LIMIT_PIPELINE || l->work.barrier || !lane_ok_locked(p, l, op) ||
+        (sched_alone(op) && l->work.load > 0) || (op_class(op)->searches && l->work.searches > 0))
         return false;
-    if (sched_stalled(p, c) && sched_others_locked(p, c, op))
+    if (sched_stalled(p, l) && sched_others_locked(p, l, op))
         return false; /* who knows how long it would wait */
     /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
-    if (op->background && !sched_has_selected(c, op))
-        for (unsigned i = 0; i < p->nconns; i++)
-            if (p->conns[i].status == CONN_UP && !p->conns[i].closed_by &&
-                !sched_stalled(p, &p->conns[i]) && sched_has_selected(&p->conns[i], op) &&
-                lane_ok_locked(p, &p->conns[i], op))
+    if (op->background && !sched_has_selected(l, op))
+        for (unsigned i = 0; i < p->nlanes; i++)
+            if (p->lanes[i].state == LANE_UP && !p->lanes[i].work.barrier &&
+                !sched_stalled(p, &p->lanes[i]) && sched_has_selected(&p->lanes[i], op) &&
+                lane_ok_locked(p, &p->lanes[i], op))
                 return false;
     if (op_class(op)->body && !op->background) {
-        const struct conn *best = best_locked(p, op);
-        if (best && best != c)
+        const struct lane *best = best_locked(p, op);
+        if (best && best != l)
             return false; /* it is awake */
-        if (!best && c->ahead && others_come_locked(p, c, op))
+        if (!best && l->work.ahead && others_come_locked(p, l, op))
             return false; /* megabytes may be under way before it */
     }
-    if (!op_class(op)->select || sched_has_selected(c, op))
+    if (!op_class(op)->select || sched_has_selected(l, op))
         return true;
-    if (c->load > 0)
+    if (l->work.load > 0)
         return false; /* what is in flight is about the mailbox selected now */
-    if (op->patient && in_use_locked(c) && others_come_locked(p, c, op))
+    if (op->patient && in_use_locked(l) && others_come_locked(p, l, op))
         return false; /* a look that nobody waits for takes no mailbox away */
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o != c && !o->asking && sched_has_selected(o, op) && suits_locked(p, o, op))
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        const struct lane *o = &p->lanes[i];
+        if (o != l && !o->watch.asking && sched_has_selected(o, op) && suits_locked(p, o, op))
             return false; /* it is awake and needs no SELECT */
     }
     return true;
 }
 
 /* Can it begin there only when nothing else is under way? */
-static bool wants_empty(const struct conn *c, const struct op *op)
+static bool wants_empty(const struct lane *l, const struct op *op)
 {
-    return sched_alone(op) || (op_class(op)->select && !sched_has_selected(c, op));
+    return sched_alone(op) || (op_class(op)->select && !sched_has_selected(l, op));
 }
 
 /* As long as many ask for what the connections are at, none of them is ever empty. So the one that
  * has the least under way finishes that and begins nothing else: it is the same one until it is
  * empty, since its load cannot grow meanwhile. */
-static bool empties_first_locked(const struct pool *p, const struct conn *c, const struct op *op)
+static bool empties_first_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *o = &p->conns[i];
-        if (o == c || o->status != CONN_UP || o->closed_by || !lane_ok_locked(p, o, op))
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        const struct lane *o = &p->lanes[i];
+        if (o == l || o->state != LANE_UP || o->work.barrier || !lane_ok_locked(p, o, op))
             continue;
-        if (!wants_empty(o, op) || o->load < c->load || (o->load == c->load && o < c))
+        if (!wants_empty(o, op) || o->work.load < l->work.load ||
+            (o->work.load == l->work.load && o < l))
             return false;
     }
     return true;
 }
 
-bool sched_owed_locked(const struct pool *p, const struct conn *c, const struct op *op)
+bool sched_owed_locked(const struct pool *p, const struct lane *l, const struct op *op)
 {
-    if (c->load == 0 || clock_ms() - op->submitted <= UNFAIR)
+    if (l->work.load == 0 || clock_ms() - op->submitted <= UNFAIR)
         return false;
-    if (!reconnect_others_alive_locked(p, c))
+    if (!reconnect_others_alive_locked(p, l))
         return true;
-    if (op->background || c->closed_by || !lane_ok_locked(p, c, op) || !wants_empty(c, op))
+    if (op->background || l->work.barrier || !lane_ok_locked(p, l, op) || !wants_empty(l, op))
         return false;
-    if (op->patient && in_use_locked(c) && others_come_locked(p, c, op))
+    if (op->patient && in_use_locked(l) && others_come_locked(p, l, op))
         return false; /* it would not have it even then */
-    return empties_first_locked(p, c, op);
+    return empties_first_locked(p, l, op);
 }
 
 /* Has the first connection that could carry bodies make itself ready. */
 void sched_warm_locked(struct pool *p)
 {
-    for (unsigned i = 1; i < p->nconns; i++) {
-        struct conn *c = &p->conns[i];
-        if (c->status != CONN_DOWN)
+    for (unsigned i = 1; i < p->nlanes; i++) {
+        struct lane *l = &p->lanes[i];
+        if (l->state != LANE_DOWN)
             return;
-        if (reconnect_usable_locked(p, c)) {
-            c->warm = true;
-            sched_wake_conn(c);
+        if (reconnect_usable_locked(p, l)) {
+            l->line.warm = true;
+            sched_wake_lane(l);
             return;
         }
     }
@@ -258,10 +260,10 @@ void sched_warm_locked(struct pool *p)
 /* Is a connection just selecting the mailbox of this read-ahead? */
 static bool is_opened_locked(const struct pool *p, const struct op *op)
 {
-    for (unsigned i = 0; i < p->nconns; i++) {
-        const struct conn *c = &p->conns[i];
-        if (c->status == CONN_UP && c->opening && strcmp(c->opening, op->mailbox) == 0 &&
-            lane_ok_locked(p, c, op))
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        const struct lane *l = &p->lanes[i];
+        if (l->state == LANE_UP && l->box.opening && strcmp(l->box.opening, op->mailbox) == 0 &&
+            lane_ok_locked(p, l, op))
             return true;
     }
     return false;
@@ -269,44 +271,44 @@ static bool is_opened_locked(const struct pool *p, const struct op *op)
 
 void sched_wake_locked(struct pool *p, const struct op *op, bool anyone)
 {
-    struct conn *best = best_locked(p, op), *down = NULL, *busy = NULL;
+    struct lane *best = best_locked(p, op), *down = NULL, *busy = NULL;
     bool any = false, coming = false, body = op_class(op)->body;
-    for (unsigned i = 0; i < p->nconns; i++) {
-        struct conn *c = &p->conns[(i + body) % p->nconns];
-        any |= c->status != CONN_DOWN;
-        if (!lane_ok_locked(p, c, op))
+    for (unsigned i = 0; i < p->nlanes; i++) {
+        struct lane *l = &p->lanes[(i + body) % p->nlanes];
+        any |= l->state != LANE_DOWN;
+        if (!lane_ok_locked(p, l, op))
             continue;
-        coming |= c->status == CONN_CONNECTING;
-        if (c->status == CONN_DOWN && reconnect_usable_locked(p, c))
-            down = down ? down : c;
-        else if (c->status == CONN_UP && anyone)
-            busy = busy && !busy->drains && !sched_stalled(p, busy) ? busy : c;
+        coming |= l->state == LANE_CONNECTING;
+        if (l->state == LANE_DOWN && reconnect_usable_locked(p, l))
+            down = down ? down : l;
+        else if (l->state == LANE_UP && anyone)
+            busy = busy && !busy->work.emptying && !sched_stalled(p, busy) ? busy : l;
     }
     /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
-    if (best && op_class(op)->select && !sched_has_selected(best, op) && best->box_name && down &&
+    if (best && op_class(op)->select && !sched_has_selected(best, op) && best->box.name && down &&
         (p->selects > RESTLESS || (op->patient && in_use_locked(best))))
         best = NULL;
     if (!best && op->background && is_opened_locked(p, op))
         return; /* it looks once it has selected */
-    if (body && best && best->index == 0)
+    if (body && best && best->conn.index == 0)
         sched_warm_locked(p); /* not again the one that lists */
     /* What is alone in the queue waits for the connection that is being made, which is there before
      * another one would be. */
     if (coming && !p->queue->next)
         down = NULL;
-    struct conn *c = best ? best : down ? down : busy;
-    if (c && c == down)
-        c->wanted = true;
-    if (c)
-        sched_wake_conn(c);
-    if (!any && (!c || c != &p->conns[0]))
-        sched_wake_conn(&p->conns[0]); /* it connects, or says that nobody can */
+    struct lane *l = best ? best : down ? down : busy;
+    if (l && l == down)
+        l->line.wanted = true;
+    if (l)
+        sched_wake_lane(l);
+    if (!any && (!l || l != &p->lanes[0]))
+        sched_wake_lane(&p->lanes[0]); /* it connects, or says that nobody can */
 }
 
 void sched_wake_all_locked(struct pool *p)
 {
-    for (unsigned i = 0; i < p->nconns; i++)
-        sched_wake_conn(&p->conns[i]);
+    for (unsigned i = 0; i < p->nlanes; i++)
+        sched_wake_lane(&p->lanes[i]);
 }
 
 void sched_enqueue_locked(struct pool *p, struct op *op)
@@ -321,15 +323,15 @@ void sched_enqueue_locked(struct pool *p, struct op *op)
 }
 
 /* Is there something that no connection which is up will take soon? */
-bool sched_needed_locked(const struct pool *p, const struct conn *c)
+bool sched_needed_locked(const struct pool *p, const struct lane *l)
 {
     struct op *op;
     DL_FOREACH (p->queue, op) {
-        if (sched_waits(op) || !lane_ok_locked(p, c, op))
+        if (sched_waits(op) || !lane_ok_locked(p, l, op))
             continue;
         bool suited = false;
-        for (unsigned i = 0; i < p->nconns && !suited; i++)
-            suited = suits_locked(p, &p->conns[i], op) || p->conns[i].status == CONN_CONNECTING;
+        for (unsigned i = 0; i < p->nlanes && !suited; i++)
+            suited = suits_locked(p, &p->lanes[i], op) || p->lanes[i].state == LANE_CONNECTING;
         if (!suited)
             return true;
     }

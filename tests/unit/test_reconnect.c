@@ -31,7 +31,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 struct world {
     struct pool_config config;
     struct pool pool;
-    struct conn conns[CONNS];
+    struct lane lanes[CONNS];
     struct op op;
 };
 
@@ -48,11 +48,11 @@ struct story {
     const char *steps; /* a comma and a space between them */
 };
 
-static bool go(struct world *w, struct conn *c)
+static bool go(struct world *w, struct lane *l)
 {
-    bool usable = c->status == CONN_DOWN && reconnect_usable_locked(&w->pool, c);
-    c->status = CONN_CONNECTING;
-    c->tried_at = now;
+    bool usable = l->state == LANE_DOWN && reconnect_usable_locked(&w->pool, l);
+    l->state = LANE_CONNECTING;
+    l->line.tried_at = now;
     return usable;
 }
 
@@ -68,7 +68,7 @@ static bool may(const struct world *w, const char *which)
 {
     char those[CONNS + 1] = "";
     for (unsigned i = 0, n = 0; i < CONNS; i++)
-        if (w->conns[i].status == CONN_DOWN && reconnect_usable_locked(&w->pool, &w->conns[i]))
+        if (w->lanes[i].state == LANE_DOWN && reconnect_usable_locked(&w->pool, &w->lanes[i]))
             those[n++] = (char)('0' + i);
     return strcmp(those[0] ? those : "none", which) == 0;
 }
@@ -79,25 +79,25 @@ static bool play_step(struct world *w, const char *step)
     const char *space = strchr(step, ' ');
     const char *arg = space ? space + 1 : "";
     size_t n = space ? (size_t)(space - step) : strlen(step);
-    struct conn *c = &w->conns[*arg >= '0' && *arg < '0' + CONNS ? *arg - '0' : 0];
+    struct lane *l = &w->lanes[*arg >= '0' && *arg < '0' + CONNS ? *arg - '0' : 0];
     if (strcmp(step, "ask") == 0)
         return ask(w);
     if (strncmp(step, "go", n) == 0)
-        return go(w, c);
+        return go(w, l);
     if (strncmp(step, "may", n) == 0)
         return may(w, arg);
     if (strcmp(step, "served") == 0)
         w->pool.queue = NULL;
     else if (strncmp(step, "up", n) == 0)
-        reconnect_done_locked(&w->pool, c);
+        reconnect_done_locked(&w->pool, l);
     else if (strncmp(step, "fail", n) == 0)
-        reconnect_failed_locked(&w->pool, c, -ECONNRESET, "x");
+        reconnect_failed_locked(&w->pool, l, -ECONNRESET, "x");
     else if (strncmp(step, "lose", n) == 0)
-        reconnect_lost_locked(&w->pool, c, -ECONNRESET);
+        reconnect_lost_locked(&w->pool, l, -ECONNRESET);
     else if (strncmp(step, "pass", n) == 0)
         now += strtol(arg, NULL, 10);
     else
-        return sched_may_take_locked(&w->pool, &w->conns[0], &w->op) == (strcmp(step, "body") == 0);
+        return sched_may_take_locked(&w->pool, &w->lanes[0], &w->op) == (strcmp(step, "body") == 0);
     return true;
 }
 
@@ -108,10 +108,10 @@ static bool play(const struct story *s)
     w->config.timeout = 10000;
     w->op = (struct op){.kind = OP_BODY, .mailbox = (char *)"A", .uid = 5, .len = 1 << 20};
     w->pool.config = &w->config;
-    w->pool.conns = w->conns;
-    w->pool.nconns = CONNS;
+    w->pool.lanes = w->lanes;
+    w->pool.nlanes = CONNS;
     for (unsigned i = 0; i < CONNS; i++)
-        w->conns[i].index = i;
+        w->lanes[i].conn.index = i;
     char *steps = mem_strdup(s->steps), *rest = steps, *step = NULL;
     bool ok = true;
     while (ok && (step = strsep(&rest, ","))) {

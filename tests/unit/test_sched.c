@@ -431,7 +431,7 @@ static const struct row rows[] = {
 struct world {
     struct pool_config config;
     struct pool pool;
-    struct conn conns[LANES];
+    struct lane lanes[LANES];
 };
 
 static enum op_kind kind_of(const struct row *r)
@@ -443,39 +443,39 @@ static enum op_kind kind_of(const struct row *r)
     return r->op.searches ? OP_SEARCH : r->op.select ? OP_FLAGS : OP_LIST;
 }
 
-static void set_lane(struct conn *c, const struct on *on)
+static void set_lane(struct lane *l, const struct on *on)
 {
     static struct op barrier;
-    static const char status[] = {[DOWN] = CONN_DOWN,
-                                  [SPARE] = CONN_DOWN,
-                                  [HELD] = CONN_DOWN,
-                                  [COMING] = CONN_CONNECTING,
-                                  [UP] = CONN_UP};
-    c->status = status[on->is];
-    c->backoff = on->is == SPARE || on->is == HELD ? 1000 : 0;
-    c->retry_at = on->is == HELD ? clock_ms() + 100000 : 0;
-    c->box_name = on->has ? (char *)"A" : on->other ? (char *)"B" : NULL;
-    c->box_write = true;
-    c->opening = on->opens ? (char *)"A" : NULL;
-    c->load = on->load;
-    c->searches = on->searches;
-    c->ahead = on->ahead;
-    c->asking = on->asking;
-    c->silent_since = on->stalled ? clock_ms() - 100000 : 0;
-    c->closed_by = on->closed ? &barrier : NULL;
-    c->drains = on->drains;
-    c->taken_at = clock_ms() - on->idle;
+    static const char status[] = {[DOWN] = LANE_DOWN,
+                                  [SPARE] = LANE_DOWN,
+                                  [HELD] = LANE_DOWN,
+                                  [COMING] = LANE_CONNECTING,
+                                  [UP] = LANE_UP};
+    l->state = status[on->is];
+    l->line.backoff = on->is == SPARE || on->is == HELD ? 1000 : 0;
+    l->line.retry_at = on->is == HELD ? clock_ms() + 100000 : 0;
+    l->box.name = on->has ? (char *)"A" : on->other ? (char *)"B" : NULL;
+    l->box.write = true;
+    l->box.opening = on->opens ? (char *)"A" : NULL;
+    l->work.load = on->load;
+    l->work.searches = on->searches;
+    l->work.ahead = on->ahead;
+    l->watch.asking = on->asking;
+    l->conn.stall.silent_since = on->stalled ? clock_ms() - 100000 : 0;
+    l->work.barrier = on->closed ? &barrier : NULL;
+    l->work.emptying = on->drains;
+    l->work.taken_at = clock_ms() - on->idle;
 }
 
 static char decide(struct world *w, unsigned i, const struct op *op)
 {
-    struct conn *c = &w->conns[i];
-    if (c->status == CONN_CONNECTING)
+    struct lane *l = &w->lanes[i];
+    if (l->state == LANE_CONNECTING)
         return '-';
-    if (c->status == CONN_DOWN)
-        return sched_needed_locked(&w->pool, c) && reconnect_usable_locked(&w->pool, c) ? 'C' : '-';
-    return sched_may_take_locked(&w->pool, c, op) ? 'T'
-           : sched_owed_locked(&w->pool, c, op)   ? 'E'
+    if (l->state == LANE_DOWN)
+        return sched_needed_locked(&w->pool, l) && reconnect_usable_locked(&w->pool, l) ? 'C' : '-';
+    return sched_may_take_locked(&w->pool, l, op) ? 'T'
+           : sched_owed_locked(&w->pool, l, op)   ? 'E'
                                                   : '-';
 }
 
@@ -490,17 +490,17 @@ static bool check(const struct row *r)
     op->submitted = clock_ms() - r->op.waited;
     w->config.timeout = 100000;
     w->pool.config = &w->config;
-    w->pool.conns = w->conns;
-    w->pool.trusted = true;
+    w->pool.lanes = w->lanes;
+    w->pool.outage.trusted = true;
     w->pool.stopping = r->stopping;
     w->pool.selects = r->restless ? 100 : 0;
     unsigned n = 0;
     for (; n < LANES && r->lanes[n].is != NONE; n++) {
-        w->conns[n].index = n;
-        w->conns[n].wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        set_lane(&w->conns[n], &r->lanes[n]);
+        w->lanes[n].conn.index = n;
+        w->lanes[n].conn.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        set_lane(&w->lanes[n], &r->lanes[n]);
     }
-    w->pool.nconns = n;
+    w->pool.nlanes = n;
     DL_APPEND(w->pool.queue, op);
     for (unsigned i = 0; i < n; i++)
         does[i] = decide(w, i, op);
@@ -509,9 +509,9 @@ static bool check(const struct row *r)
     sched_wake_locked(&w->pool, op, true);
     for (unsigned i = 0, k = 0; i < n; i++) {
         uint64_t count;
-        if (read(w->conns[i].wake, &count, sizeof count) > 0)
+        if (read(w->lanes[i].conn.wake, &count, sizeof count) > 0)
             wakes[k++] = (char)('0' + i);
-        close(w->conns[i].wake);
+        close(w->lanes[i].conn.wake);
     }
     op_free(op);
     free(w);
@@ -534,7 +534,7 @@ static void test_table(void **state)
 
 struct scene {
     struct pool pool;
-    struct conn conns[2];
+    struct lane lanes[2];
 };
 
 /* The second connection is up, and has the mailbox A selected. */
@@ -543,20 +543,20 @@ static struct conn *begin(struct scene *s)
     static const struct pool_config config = {.timeout = 30000};
     static char mailbox[] = "A";
     *s = (struct scene){.pool = {.config = &config, .lock = PTHREAD_MUTEX_INITIALIZER}};
-    s->pool.conns = s->conns;
-    s->pool.nconns = 2;
-    s->conns[0].wake = s->conns[1].wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->conns[1].index = 1;
-    s->conns[1].status = CONN_UP;
-    s->conns[1].box_name = mailbox;
-    s->conns[1].box_write = true;
-    return &s->conns[1];
+    s->pool.lanes = s->lanes;
+    s->pool.nlanes = 2;
+    s->lanes[0].conn.wake = s->lanes[1].conn.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->lanes[1].conn.index = 1;
+    s->lanes[1].state = LANE_UP;
+    s->lanes[1].box.name = mailbox;
+    s->lanes[1].box.write = true;
+    return &s->lanes[1].conn;
 }
 
 static void end(struct scene *s)
 {
     assert_null(s->pool.queue);
-    close(s->conns[0].wake);
+    close(s->lanes[0].conn.wake);
 }
 
 static struct op *queue(struct scene *s, enum op_kind kind)
