@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "imap/base/clock.h"
@@ -13,6 +14,13 @@
 #include "imap/pool/pool_state.h"
 
 enum { RESTLESS_PAUSE = 1000 }; /* ms; SELECTs with less between them follow each other closely */
+
+void lane_wake(struct lane *l)
+{
+    uint64_t one = 1;
+    if (write(l->conn.wake, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_error("cannot wake connection %u: %s", l->conn.index, strerror(errno));
+}
 
 /* ---- connecting ---- */
 
@@ -30,7 +38,7 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first.tried) {
         advice = POOL_CONNECT;
-    } else if (l->line.warm || l->line.notify_lost || sched_needed_locked(p, l) ||
+    } else if (l->line.warm || l->line.notify_lost || dispatch_needed_locked(p, l) ||
                (l->line.wanted && p->queue)) {
         if (usable)
             advice = POOL_CONNECT;
@@ -96,7 +104,7 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why)
         failed = reconnect_doomed_locked(p, l);
     }
     if (p->queue || p->lanes[0].line.notify_lost)
-        sched_wake_all_locked(p); /* go on with fewer, or with more */
+        dispatch_wake_all_locked(p); /* go on with fewer, or with more */
     if (first) {
         p->first.tried = true;
         p->first.err = err;
@@ -126,7 +134,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why)
     l->watch.on = l->watch.asking = l->watch.notified = l->watch.heard = l->asked.watch = false;
     l->work.emptying = false;
     if (p->queue)
-        sched_wake_all_locked(p);
+        dispatch_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
     if (err && *why)
         log_debug("imap[%u] is lost: %s", c->index, why);
@@ -166,7 +174,7 @@ static void outdate_others_locked(struct pool *p, const struct lane *l)
         o->asked.reselect = true;
         free(o->box.name);
         o->box.name = NULL;
-        sched_wake_lane(o);
+        lane_wake(o);
     }
 }
 
@@ -225,7 +233,7 @@ void pool_release(struct pool *p, struct conn *self, const char *mailbox, char d
         l->asked.unselect = true;
         free(l->box.name); /* nothing more for this mailbox before it is selected anew */
         l->box.name = NULL;
-        sched_wake_lane(l);
+        lane_wake(l);
     }
     pthread_mutex_unlock(&p->lock);
 }

@@ -21,11 +21,11 @@ void pool_submit(struct pool *p, struct op *op)
     op->submitted = clock_ms();
     pthread_mutex_lock(&p->lock);
     queue_hold_back_locked(p, op);
-    sched_enqueue_locked(p, op);
+    queue_add_locked(p, op);
     if (p->ended)
         pthread_cond_broadcast(&p->opened);
     else
-        sched_wake_locked(p, op, true);
+        dispatch_wake_locked(p, op, true);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -37,7 +37,7 @@ void pool_hurry(struct pool *p, struct op *op)
     if (!op->carrier) {
         op->due = 0;
         queue_hold_back_locked(p, op);
-        sched_wake_locked(p, op, true);
+        dispatch_wake_locked(p, op, true);
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -59,14 +59,14 @@ void pool_resume(struct pool *p, struct op *op)
     atomic_store(&op->hold, false);
     pthread_mutex_lock(&p->lock);
     if (op->carrier)
-        sched_wake_lane(&p->lanes[op->carrier - 1]);
+        lane_wake(&p->lanes[op->carrier - 1]);
     pthread_mutex_unlock(&p->lock);
 }
 
 void pool_warm(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    sched_warm_locked(p);
+    dispatch_warm_locked(p);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -208,7 +208,7 @@ void pool_stop(struct pool *p)
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     struct op *dropped = drop_reads_locked(p);
-    sched_wake_all_locked(p);
+    dispatch_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
     queue_fail(dropped, -ENOTCONN);
 

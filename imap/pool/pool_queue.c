@@ -46,6 +46,65 @@ void queue_fail(struct op *list, int err)
     }
 }
 
+/* ---- the queue ---- */
+
+bool queue_waits(const struct op *op)
+{
+    return op->due && clock_ms() < op->due;
+}
+
+int64_t queue_next_due_locked(const struct pool *p)
+{
+    int64_t next = INT64_MAX;
+    if (clock_ms() >= p->last_due)
+        return next;
+    for (const struct op *op = p->queue; op; op = op->next)
+        if (queue_waits(op) && op->due < next)
+            next = op->due;
+    return next;
+}
+
+void queue_add_locked(struct pool *p, struct op *op)
+{
+    struct op *at = p->queue;
+    while (at && !at->background)
+        at = at->next;
+    if (op->background || !at)
+        DL_APPEND(p->queue, op);
+    else
+        DL_PREPEND_ELEM(p->queue, at, op);
+}
+
+/* What is not worth keeping when no connection can be had: all but changes of unknown fate, which
+ * are settled as long as their time allows. */
+struct op *queue_hopeless_locked(struct pool *p)
+{
+    struct op *hopeless = NULL, *op, *tmp;
+    int64_t limit = clock_ms() - p->config->timeout;
+    DL_FOREACH_SAFE (p->queue, op, tmp) {
+        if (op->patient ||
+            (op->resumed && op_class(op)->retry == RETRY_SETTLE && op->submitted > limit))
+            continue;
+        DL_DELETE(p->queue, op);
+        DL_APPEND(hopeless, op);
+    }
+    return hopeless;
+}
+
+/* What has waited so long for a connection that it must be answered now. */
+struct op *queue_expired_locked(struct pool *p)
+{
+    struct op *expired = NULL, *op, *tmp;
+    int64_t limit = clock_ms() - p->config->timeout;
+    DL_FOREACH_SAFE (p->queue, op, tmp) {
+        if (op->submitted <= limit && !op->patient) {
+            DL_DELETE(p->queue, op);
+            DL_APPEND(expired, op);
+        }
+    }
+    return expired;
+}
+
 /* ---- taking ---- */
 
 static void add_load_locked(struct lane *l, const struct op *op, int n)
@@ -54,7 +113,7 @@ static void add_load_locked(struct lane *l, const struct op *op, int n)
     l->work.searches += op_class(op)->searches ? (unsigned)n : 0;
     l->work.ahead += op->background ? (unsigned)n : 0;
     l->work.changes += op_only_asks(op) ? 0 : (unsigned)n;
-    if (n > 0 && sched_closes(op))
+    if (n > 0 && dispatch_is_barrier(op))
         l->work.barrier = op;
     else if (n < 0 && l->work.barrier == op) /* whatever has become of it since */
         l->work.barrier = NULL;
@@ -62,47 +121,60 @@ static void add_load_locked(struct lane *l, const struct op *op, int n)
         lane_opens_locked(l, NULL);
 }
 
+/* Takes `op` out of the queue for this lane. */
+static void take_locked(struct pool *p, struct lane *l, struct op *op, bool selects)
+{
+    DL_DELETE(p->queue, op);
+    if (selects)
+        lane_opens_locked(l, op->mailbox);
+    add_load_locked(l, op, 1);
+    l->work.taken_at = clock_ms();
+    op->carrier = l->conn.index + 1;
+}
+
+/* One wake-up may have stood for several operations, and what was left to another lane needs that
+ * one to be awake: passes it on. `taken` and `left` may be NULL. */
+static void pass_wake_on_locked(struct pool *p, const struct op *taken, const struct op *left)
+{
+    const struct op *next = p->queue;
+    while (taken && next && queue_waits(next))
+        next = next->next;
+    if (taken && next)
+        dispatch_wake_locked(p, next, true);
+    else if (left && op_class(left)->body && !left->background)
+        dispatch_wake_locked(p, left, false); /* else one look would cause the next */
+}
+
 struct op *pool_take(struct pool *p, struct conn *c)
 {
     struct lane *l = lane_of(p, c);
-    struct op *op, *left = NULL, *due = NULL;
-    bool drains = false;
+    struct op *op, *taken = NULL, *left = NULL, *due = NULL;
+    struct sched_view view;
+    enum sched_verdict verdict = SCHED_LEAVE;
     pthread_mutex_lock(&p->lock);
+    dispatch_view_locked(p, &view);
     DL_FOREACH (p->queue, op) {
-        if (sched_waits(op))
+        if (queue_waits(op))
             continue;
-        if (sched_may_take_locked(p, l, op)) {
-            DL_DELETE(p->queue, op);
-            if (op_class(op)->select && !sched_has_selected(l, op))
-                lane_opens_locked(l, op->mailbox);
-            add_load_locked(l, op, 1);
-            l->work.taken_at = clock_ms();
-            op->carrier = c->index + 1;
+        struct sched_need need = dispatch_need_locked(p, op);
+        verdict = sched_decide(&view, &need, c->index);
+        if (verdict == SCHED_TAKE) {
+            taken = op;
+            take_locked(p, l, op, need.select && !(need.has >> c->index & 1));
             break;
         }
         left = left ? left : op;
         due = op->due ? op : due; /* nobody was woken for it when its time came */
         op->due = 0;
-        drains = sched_owed_locked(p, l, op);
-        if (drains) {
-            op = NULL;
+        if (verdict == SCHED_EMPTY)
             break;
-        }
     }
-    l->work.emptying = drains;
-    /* One wake-up may have stood for several operations, and what was left to another connection
-     * needs that one to be awake: pass it on. */
-    struct op *next = p->queue;
-    while (op && next && sched_waits(next))
-        next = next->next;
-    if (op && next)
-        sched_wake_locked(p, next, true);
-    else if (left && op_class(left)->body && !left->background)
-        sched_wake_locked(p, left, false); /* else one look would cause the next */
+    l->work.emptying = verdict == SCHED_EMPTY;
+    pass_wake_on_locked(p, taken, left);
     if (due)
-        sched_wake_locked(p, due, true);
+        dispatch_wake_locked(p, due, true);
     pthread_mutex_unlock(&p->lock);
-    return op;
+    return taken;
 }
 
 /* ---- giving back ---- */
@@ -129,7 +201,7 @@ static bool postpone_locked(struct pool *p, struct op *op)
     if (op->due > p->last_due)
         p->last_due = op->due;
     op->resumed = true;
-    sched_enqueue_locked(p, op);
+    queue_add_locked(p, op);
     return true;
 }
 
@@ -137,7 +209,7 @@ static bool settle_later_locked(struct pool *p, struct op *op)
 {
     if (op->due > p->last_due)
         p->last_due = op->due;
-    sched_enqueue_locked(p, op);
+    queue_add_locked(p, op);
     return true;
 }
 
@@ -180,7 +252,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->carrier = 0;
     again = again && (!p->stopping || retry == RETRY_SETTLE);
     if (again && op->patient)
-        sched_enqueue_locked(p, op); /* it may be what ends the sessions: others come first */
+        queue_add_locked(p, op); /* it may be what ends the sessions: others come first */
     else if (again)
         DL_PREPEND(p->queue, op);
     pthread_mutex_unlock(&p->lock);
@@ -200,14 +272,14 @@ void pool_excuse(struct pool *p, struct op *op)
 
 int64_t pool_silence(const struct pool *p)
 {
-    return sched_silence(p);
+    return dispatch_silence(p);
 }
 
 bool pool_has_others(struct pool *p, const struct conn *c)
 {
     struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    bool others = sched_others_locked(p, l, NULL);
+    bool others = dispatch_others_locked(p, l);
     pthread_mutex_unlock(&p->lock);
     return others;
 }
@@ -219,10 +291,10 @@ void pool_pass_on(struct pool *p, struct conn *c, struct op *op)
     add_load_locked(l, op, -1);
     op->carrier = 0;
     if (op->background)
-        sched_enqueue_locked(p, op);
+        queue_add_locked(p, op);
     else
         DL_PREPEND(p->queue, op);
-    sched_wake_locked(p, op, true);
+    dispatch_wake_locked(p, op, true);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -276,7 +348,7 @@ int64_t pool_left_alone(struct pool *p)
 int64_t pool_next_due(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    int64_t due = sched_next_due_locked(p);
+    int64_t due = queue_next_due_locked(p);
     pthread_mutex_unlock(&p->lock);
     return due;
 }

@@ -1,4 +1,4 @@
-/* The pool's own state, and the decisions about it: who takes what (sched.c), who connects when
+/* The pool's own state, and the decisions about it: who takes what (dispatch.c), who connects when
  * (reconnect.c). Functions that end in _locked want the pool's lock held. Internal to imap/. */
 #ifndef IMAP_POOL_POOL_STATE_H
 #define IMAP_POOL_POOL_STATE_H
@@ -7,6 +7,7 @@
 #include "imap/pool/lane.h"
 #include "imap/pool/pool.h"
 #include "imap/pool/prompt.h"
+#include "imap/pool/sched.h"
 #include "imap/pool/throttle.h"
 
 /* Of the first attempt to connect, for which pool_open() waits. Under the pool's lock. */
@@ -79,6 +80,19 @@ static inline struct lane *lane_of(const struct pool *p, const struct conn *c)
 
 /* ---- pool_queue.c ---- */
 
+/* Is it waiting for its time to be asked again? */
+bool queue_waits(const struct op *op);
+
+/* When the first of what waits has its time (clock_ms()); INT64_MAX: nothing waits. */
+int64_t queue_next_due_locked(const struct pool *p);
+
+void queue_add_locked(struct pool *p, struct op *op);
+
+/* Out of the queue: what is not worth keeping when no connection can be had, which is all but
+ * changes of unknown fate; what has waited for a connection for its whole time. */
+struct op *queue_hopeless_locked(struct pool *p);
+struct op *queue_expired_locked(struct pool *p);
+
 /* What a lost or impossible connection is to the caller of a system call. */
 int queue_errno(int err);
 
@@ -90,62 +104,40 @@ void queue_hold_back_locked(const struct pool *p, struct op *op);
 
 /* ---- lane.c ---- */
 
+/* Makes its thread look at the queue. */
+void lane_wake(struct lane *l);
+
 /* It is selecting a mailbox; NULL: not any more. */
 void lane_opens_locked(struct lane *l, const char *mailbox);
 
-/* ---- sched.c ---- */
+/* ---- dispatch.c ---- */
 
 /* Is it to be alone on its connection? */
-bool sched_alone(const struct op *op);
+bool dispatch_alone(const struct op *op);
 
 /* Is nothing to be begun behind it on its connection? */
-bool sched_closes(const struct op *op);
+bool dispatch_is_barrier(const struct op *op);
 
-/* Is it waiting for its time to be asked again? */
-bool sched_waits(const struct op *op);
+/* How long (ms) a server may be silent before others are asked. */
+int64_t dispatch_silence(const struct pool *p);
 
-/* Has it the operation's mailbox selected, in the way that is needed? */
-bool sched_has_selected(const struct lane *l, const struct op *op);
+/* What a decision is made from: the lanes, and an operation. */
+void dispatch_view_locked(const struct pool *p, struct sched_view *v);
+struct sched_need dispatch_need_locked(const struct pool *p, const struct op *op);
 
-/* How long (ms) a server may be silent before others are asked, and has it been for so long? */
-int64_t sched_silence(const struct pool *p);
-bool sched_stalled(const struct pool *p, const struct lane *l);
+/* Is there another lane that is not stalled, or can one be had? */
+bool dispatch_others_locked(const struct pool *p, const struct lane *l);
 
-/* Is there another connection for `op` (NULL: for anything) that is not stalled, or can one be had?
- */
-bool sched_others_locked(const struct pool *p, const struct lane *l, const struct op *op);
+/* Is there something in the queue for which this lane, which is down, should connect? */
+bool dispatch_needed_locked(const struct pool *p, const struct lane *l);
 
-/* May this connection take `op` now? */
-bool sched_may_take_locked(const struct pool *p, const struct lane *l, const struct op *op);
+/* Wakes the lane that should take `op`, or connect for it; failing that, if `anyone`, one that has
+ * other work under way and perhaps room. Without, it waits until that one has an answer. */
+void dispatch_wake_locked(struct pool *p, const struct op *op, bool anyone);
+void dispatch_wake_all_locked(struct pool *p);
 
-/* Has `op`, which this connection may not take now, waited so long that nothing behind it is to be
- * begun here before it? */
-bool sched_owed_locked(const struct pool *p, const struct lane *l, const struct op *op);
-
-/* Is there something that no connection which is up will take soon? */
-bool sched_needed_locked(const struct pool *p, const struct lane *l);
-
-void sched_enqueue_locked(struct pool *p, struct op *op);
-
-/* Makes its thread look at the queue. */
-void sched_wake_lane(struct lane *l);
-
-/* Wakes the connection that should take `op`, or connect for it; failing that, if `anyone`, one
- * that has other work under way and perhaps room. Without, it waits until that one has an answer.
- */
-void sched_wake_locked(struct pool *p, const struct op *op, bool anyone);
-void sched_wake_all_locked(struct pool *p);
-
-/* Has the first connection that could carry bodies make itself ready. */
-void sched_warm_locked(struct pool *p);
-
-/* Out of the queue: what is not worth keeping when no connection can be had, which is all but
- * changes of unknown fate; what has waited for a connection for its whole time. */
-struct op *sched_hopeless_locked(struct pool *p);
-struct op *sched_expired_locked(struct pool *p);
-
-/* When the first of what waits has its time (clock_ms()); INT64_MAX: nothing waits. */
-int64_t sched_next_due_locked(const struct pool *p);
+/* Has the first lane that could carry bodies make itself ready. */
+void dispatch_warm_locked(struct pool *p);
 
 /* ---- pool_watch.c ---- */
 

@@ -36,7 +36,7 @@ void watch_leave_locked(struct pool *p, const struct lane *l)
             strcmp(o->box.name, l->box.name) != 0)
             continue;
         o->asked.watch = true;
-        sched_wake_lane(o);
+        lane_wake(o);
     }
 }
 

@@ -98,7 +98,7 @@ bool reconnect_usable_locked(const struct pool *p, const struct lane *l)
 
 int reconnect_patience_locked(const struct pool *p, const struct lane *l)
 {
-    int64_t now = clock_ms(), until = sched_next_due_locked(p);
+    int64_t now = clock_ms(), until = queue_next_due_locked(p);
     int64_t attempt = next_attempt_locked(p, l);
     const struct op *op;
     if ((p->queue || l->line.warm || l->line.notify_lost) && attempt > now && attempt < until)
@@ -121,8 +121,8 @@ struct op *reconnect_doomed_locked(struct pool *p, const struct lane *l)
         return NULL;
     bool tries_anew = p->outage.unasked && p->outage.denied_until <= clock_ms();
     if (p->outage.err == -EBUSY || tries_anew || reconnect_others_alive_locked(p, l))
-        return sched_expired_locked(p);
-    return sched_hopeless_locked(p);
+        return queue_expired_locked(p);
+    return queue_hopeless_locked(p);
 }
 
 /* ---- what happened ---- */

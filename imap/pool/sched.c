@@ -1,369 +1,313 @@
-/* Who takes what from the queue.
- *
- * Connections pull: a thread with room takes the first operation it may take. Connection 0 carries
- * no message bodies as long as there is another that can, so that a listing never waits behind an
- * attachment. */
-#include "imap/pool/pool_state.h"
+#include "imap/pool/sched.h"
 
-#include <errno.h>
-#include <unistd.h>
-#include <utlist.h>
-
-#include "imap/base/clock.h"
 #include "imap/base/limits.h"
-#include "imap/base/log.h"
-#include "imap/conn/handler.h"
 
-enum {
-    COMFORTABLE = 4,        /* operations on a connection before another is preferred */
-    SMALL_BODY = 68 * 1024, /* bytes that connection 0 carries when no other is ready */
-    RESTLESS = 4,           /* SELECTs in a row without a pause */
-    UNFAIR = 500,           /* ms; who waits longer gets the next turn */
-    SILENCE = 1000,         /* ms in which a server says nothing, before another line is tried */
-    IN_USE = 10000,         /* ms after an operation that a mailbox stays selected if it can */
-};
+enum { COMFORTABLE = 4 }; /* operations on a lane before another is preferred */
 
-void sched_wake_lane(struct lane *l)
+static bool has(const struct sched_need *need, unsigned i)
 {
-    uint64_t one = 1;
-    if (write(l->conn.wake, &one, sizeof one) < 0 && errno != EAGAIN)
-        log_error("cannot wake connection %u: %s", l->conn.index, strerror(errno));
+    return need->has >> i & 1;
 }
 
-bool sched_alone(const struct op *op)
+/* Bodies keep off lane 0 while another can carry them: is up, or is expected. A small one that
+ * somebody waits for may go there rather than wait until another one is connected. */
+static bool may_carry(const struct sched_view *v, const struct sched_need *need, unsigned i)
 {
-    return op_class(op)->alone || (op->apart && op->resumed);
-}
-
-bool sched_closes(const struct op *op)
-{
-    return sched_alone(op) || op->stream;
-}
-
-bool sched_waits(const struct op *op)
-{
-    return op->due && clock_ms() < op->due;
-}
-
-int64_t sched_next_due_locked(const struct pool *p)
-{
-    int64_t next = INT64_MAX;
-    if (clock_ms() >= p->last_due)
-        return next;
-    for (const struct op *op = p->queue; op; op = op->next)
-        if (sched_waits(op) && op->due < next)
-            next = op->due;
-    return next;
-}
-
-/* Bodies keep off connection 0 while another can carry them: is up, or is expected. A small
- * one that somebody waits for may go there rather than wait until another one is connected. */
-static bool lane_ok_locked(const struct pool *p, const struct lane *l, const struct op *op)
-{
-    if (!op_class(op)->body || l->conn.index != 0 || p->stopping)
+    if (!need->body || i != 0 || v->stopping)
         return true;
-    if (!op->background && op->len <= SMALL_BODY)
+    if (need->small && !need->background)
         return true;
-    for (unsigned i = 1; i < p->nlanes; i++)
-        if (reconnect_expected_locked(p, &p->lanes[i]))
+    for (unsigned o = 1; o < v->n; o++)
+        if (v->lanes[o].expected)
             return false;
     return true;
 }
 
-bool sched_has_selected(const struct lane *l, const struct op *op)
+/* Is it connecting, or may it be had by connecting? */
+static bool comes(const struct sched_lane *l)
 {
-    bool write = op_class(op)->write || op->mark_seen;
-    return l->box.name && strcmp(l->box.name, op->mailbox) == 0 && (l->box.write || !write);
+    return l->is == SCHED_COMING || (l->is == SCHED_DOWN && l->usable);
 }
 
-int64_t sched_silence(const struct pool *p)
+/* May another lane be had, by waiting until it is connected? */
+static bool others_come(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    return p->config->timeout < 4 * SILENCE ? p->config->timeout / 4 : SILENCE;
+    for (unsigned i = 0; i < v->n && !v->stopping; i++)
+        if (i != self && may_carry(v, need, i) && comes(&v->lanes[i]))
+            return true;
+    return false;
 }
 
-bool sched_stalled(const struct pool *p, const struct lane *l)
+bool sched_others(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    int64_t since = l->conn.stall.silent_since;
-    return since && clock_ms() - since >= sched_silence(p);
+    for (unsigned i = 0; i < v->n && !v->stopping; i++) {
+        const struct sched_lane *l = &v->lanes[i];
+        if (i == self || (need && !may_carry(v, need, i)))
+            continue;
+        if (comes(l) || (l->is == SCHED_UP && !l->barrier && !l->stalled))
+            return true;
+    }
+    return false;
 }
 
-/* A connection that is up and would start `op` soon and without a SELECT, or is idle. */
-static bool suits_locked(const struct pool *p, const struct lane *l, const struct op *op)
+/* How many operations it may have under way and still start this one soon and without a SELECT.
+ * Questions that someone waits for do not queue up behind bodies, nor anything behind what nobody
+ * has asked for yet. */
+static unsigned room(const struct sched_lane *l, const struct sched_need *need, bool selected)
 {
-    if (l->state != LANE_UP || !lane_ok_locked(p, l, op) || sched_stalled(p, l))
-        return false;
-    if (l->work.barrier || l->work.emptying || sched_alone(op) ||
-        (op_class(op)->searches && l->work.searches))
-        return l->work.load == 0;
-    if (!op_class(op)->select)
-        return l->work.load < COMFORTABLE;
-    if (op->background)
-        return sched_has_selected(l, op) ? l->work.load < LIMIT_PIPELINE : l->work.load == 0;
-    /* Questions that someone waits for do not queue up behind bodies, nor anything behind what
-     * nobody has asked for yet. */
-    unsigned room = op_class(op)->body && !l->work.ahead ? COMFORTABLE : 1;
-    return sched_has_selected(l, op) ? l->work.load < room : l->work.load == 0;
+    if (l->barrier || l->emptying || need->alone || (need->searches && l->searches))
+        return 1;
+    if (!need->select)
+        return COMFORTABLE;
+    if (!selected)
+        return 1;
+    if (need->background)
+        return LIMIT_PIPELINE;
+    return need->body && !l->ahead ? COMFORTABLE : 1;
+}
+
+/* Would it start the operation soon and without a SELECT, or is it idle? */
+static bool suits(const struct sched_view *v, const struct sched_need *need, unsigned i)
+{
+    const struct sched_lane *l = &v->lanes[i];
+    return l->is == SCHED_UP && !l->stalled && may_carry(v, need, i) &&
+           l->load < room(l, need, has(need, i));
 }
 
 /* Whose mailbox would be missed less, if it had to select another? */
-static bool loses_less(const struct lane *l, const struct lane *than)
+static bool loses_less(const struct sched_lane *l, const struct sched_lane *than)
 {
-    if (!l->box.name || !than->box.name)
-        return !l->box.name && than->box.name;
-    return l->work.taken_at < than->work.taken_at;
+    if (!l->box || !than->box)
+        return !l->box && than->box;
+    return l->taken_at < than->taken_at;
 }
 
-/* The best of those that wait until IDLE is accepted, which may be long, or of the others. */
-static struct lane *best_of_locked(const struct pool *p, const struct op *op, bool asking)
+/* The best of those that wait until IDLE is accepted, or of the others; -1: none suits. */
+static int best_of(const struct sched_view *v, const struct sched_need *need, bool asking)
 {
-    bool body = op_class(op)->body;
-    struct lane *idle = NULL;
-    for (unsigned i = 0; i < p->nlanes; i++) {
-        struct lane *l = &p->lanes[(i + body) % p->nlanes];
-        if (l->watch.asking != asking || !suits_locked(p, l, op))
+    int idle = -1;
+    for (unsigned k = 0; k < v->n; k++) {
+        unsigned i = (k + need->body) % v->n; /* bodies keep off lane 0 if that costs nothing */
+        if (v->lanes[i].asking != asking || !suits(v, need, i))
             continue;
-        if (op_class(op)->select && sched_has_selected(l, op))
-            return l;
-        if (!idle || (op_class(op)->select && loses_less(l, idle)))
-            idle = l;
+        if (need->select && has(need, i))
+            return (int)i;
+        if (idle < 0 || (need->select && loses_less(&v->lanes[i], &v->lanes[idle])))
+            idle = (int)i;
     }
     return idle;
 }
 
-/* The connection that should start `op` now: it has the mailbox selected, or is idle; bodies keep
- * off connection 0 if that costs nothing. NULL: none would start it soon. */
-static struct lane *best_locked(const struct pool *p, const struct op *op)
+/* The lane that should start the operation now: it has the mailbox selected, or is idle. -1: none
+ * would start it soon. */
+static int best_lane(const struct sched_view *v, const struct sched_need *need)
 {
-    struct lane *best = best_of_locked(p, op, false);
-    return best ? best : best_of_locked(p, op, true);
+    int best = best_of(v, need, false);
+    return best >= 0 ? best : best_of(v, need, true);
 }
 
-/* May another connection be had, by waiting until it is connected? */
-static bool others_come_locked(const struct pool *p, const struct lane *l, const struct op *op)
+/* Is there no room on this lane, whatever there is elsewhere? */
+static bool is_full(const struct sched_lane *l, const struct sched_need *need)
 {
-    for (unsigned i = 0; i < p->nlanes && !p->stopping; i++) {
-        const struct lane *o = &p->lanes[i];
-        if (o != l && lane_ok_locked(p, o, op) &&
-            (o->state == LANE_CONNECTING ||
-             (o->state == LANE_DOWN && reconnect_usable_locked(p, o))))
+    return l->load >= LIMIT_PIPELINE || l->barrier || (need->alone && l->load > 0) ||
+           (need->searches && l->searches > 0);
+}
+
+/* Read-ahead of one mailbox goes over one lane, whoever is idle: is there one that has it? */
+static bool read_ahead_elsewhere(const struct sched_view *v, const struct sched_need *need)
+{
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct sched_lane *l = &v->lanes[i];
+        if (l->is == SCHED_UP && !l->barrier && !l->stalled && has(need, i) &&
+            may_carry(v, need, i))
             return true;
     }
     return false;
 }
 
-bool sched_others_locked(const struct pool *p, const struct lane *l, const struct op *op)
+/* Is a body that somebody waits for better off with another lane? */
+static bool body_elsewhere(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    for (unsigned i = 0; i < p->nlanes && !p->stopping; i++) {
-        const struct lane *o = &p->lanes[i];
-        if (o == l || (op && !lane_ok_locked(p, o, op)))
-            continue;
-        bool up = o->state == LANE_UP && !o->work.barrier && !sched_stalled(p, o);
-        bool comes =
-            o->state == LANE_CONNECTING || (o->state == LANE_DOWN && reconnect_usable_locked(p, o));
-        if (up || comes)
-            return true;
-    }
-    return false;
+    int best = best_lane(v, need);
+    if (best >= 0)
+        return best != (int)self; /* that one is awake */
+    /* Megabytes may be under way before it. */
+    return v->lanes[self].ahead && others_come(v, need, self);
 }
 
-/* Was its mailbox needed just now? */
-static bool in_use_locked(const struct lane *l)
+/* A look that nobody waits for takes no mailbox away that is in use, if another lane can be had. */
+static bool spares_box(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    return l->box.name && clock_ms() - l->work.taken_at < IN_USE;
+    return need->patient && v->lanes[self].in_use && others_come(v, need, self);
 }
 
-bool sched_may_take_locked(const struct pool *p, const struct lane *l, const struct op *op)
+/* May this lane, which has another mailbox selected or none, select the operation's? */
+static bool may_select(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    if (l->work.load >= LIMIT_PIPELINE || l->work.barrier || !lane_ok_locked(p, l, op) ||
-        (sched_alone(op) && l->work.load > 0) || (op_class(op)->searches && l->work.searches > 0))
-        return false;
-    if (sched_stalled(p, l) && sched_others_locked(p, l, op))
-        return false; /* who knows how long it would wait */
-    /* Read-ahead of one mailbox goes over one connection, whoever is idle. */
-    if (op->background && !sched_has_selected(l, op))
-        for (unsigned i = 0; i < p->nlanes; i++)
-            if (p->lanes[i].state == LANE_UP && !p->lanes[i].work.barrier &&
-                !sched_stalled(p, &p->lanes[i]) && sched_has_selected(&p->lanes[i], op) &&
-                lane_ok_locked(p, &p->lanes[i], op))
-                return false;
-    if (op_class(op)->body && !op->background) {
-        const struct lane *best = best_locked(p, op);
-        if (best && best != l)
-            return false; /* it is awake */
-        if (!best && l->work.ahead && others_come_locked(p, l, op))
-            return false; /* megabytes may be under way before it */
-    }
-    if (!op_class(op)->select || sched_has_selected(l, op))
-        return true;
-    if (l->work.load > 0)
+    if (v->lanes[self].load > 0)
         return false; /* what is in flight is about the mailbox selected now */
-    if (op->patient && in_use_locked(l) && others_come_locked(p, l, op))
-        return false; /* a look that nobody waits for takes no mailbox away */
-    for (unsigned i = 0; i < p->nlanes; i++) {
-        const struct lane *o = &p->lanes[i];
-        if (o != l && !o->watch.asking && sched_has_selected(o, op) && suits_locked(p, o, op))
+    if (spares_box(v, need, self))
+        return false;
+    for (unsigned i = 0; i < v->n; i++)
+        if (i != self && !v->lanes[i].asking && has(need, i) && suits(v, need, i))
             return false; /* it is awake and needs no SELECT */
-    }
     return true;
 }
 
-/* Can it begin there only when nothing else is under way? */
-static bool wants_empty(const struct lane *l, const struct op *op)
+static bool takes(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    return sched_alone(op) || (op_class(op)->select && !sched_has_selected(l, op));
+    const struct sched_lane *l = &v->lanes[self];
+    if (is_full(l, need) || !may_carry(v, need, self))
+        return false;
+    if (l->stalled && sched_others(v, need, self))
+        return false; /* who knows how long it would wait */
+    if (need->background && !has(need, self) && read_ahead_elsewhere(v, need))
+        return false;
+    if (need->body && !need->background && body_elsewhere(v, need, self))
+        return false;
+    return !need->select || has(need, self) || may_select(v, need, self);
 }
 
-/* As long as many ask for what the connections are at, none of them is ever empty. So the one that
- * has the least under way finishes that and begins nothing else: it is the same one until it is
- * empty, since its load cannot grow meanwhile. */
-static bool empties_first_locked(const struct pool *p, const struct lane *l, const struct op *op)
+/* Can it begin there only when nothing else is under way? */
+static bool wants_empty(const struct sched_need *need, unsigned i)
 {
-    for (unsigned i = 0; i < p->nlanes; i++) {
-        const struct lane *o = &p->lanes[i];
-        if (o == l || o->state != LANE_UP || o->work.barrier || !lane_ok_locked(p, o, op))
+    return need->alone || (need->select && !has(need, i));
+}
+
+/* As long as many ask for what the lanes are at, none of them is ever empty. So the one that has
+ * the least under way finishes that and begins nothing else: it is the same one until it is empty,
+ * since its load cannot grow meanwhile. */
+static bool empties_first(const struct sched_view *v, const struct sched_need *need, unsigned self)
+{
+    unsigned load = v->lanes[self].load;
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct sched_lane *l = &v->lanes[i];
+        if (i == self || l->is != SCHED_UP || l->barrier || !may_carry(v, need, i))
             continue;
-        if (!wants_empty(o, op) || o->work.load < l->work.load ||
-            (o->work.load == l->work.load && o < l))
+        if (!wants_empty(need, i) || l->load < load || (l->load == load && i < self))
             return false;
     }
     return true;
 }
 
-bool sched_owed_locked(const struct pool *p, const struct lane *l, const struct op *op)
+static bool any_other_alive(const struct sched_view *v, unsigned self)
 {
-    if (l->work.load == 0 || clock_ms() - op->submitted <= UNFAIR)
+    for (unsigned i = 0; i < v->n; i++)
+        if (i != self && v->lanes[i].is != SCHED_DOWN)
+            return true;
+    return false;
+}
+
+static bool empties(const struct sched_view *v, const struct sched_need *need, unsigned self)
+{
+    const struct sched_lane *l = &v->lanes[self];
+    if (l->load == 0 || !need->waited)
         return false;
-    if (!reconnect_others_alive_locked(p, l))
+    if (!any_other_alive(v, self))
         return true;
-    if (op->background || l->work.barrier || !lane_ok_locked(p, l, op) || !wants_empty(l, op))
+    if (need->background || l->barrier || !may_carry(v, need, self) || !wants_empty(need, self))
         return false;
-    if (op->patient && in_use_locked(l) && others_come_locked(p, l, op))
-        return false; /* it would not have it even then */
-    return empties_first_locked(p, l, op);
+    return !spares_box(v, need, self) && empties_first(v, need, self);
 }
 
-/* Has the first connection that could carry bodies make itself ready. */
-void sched_warm_locked(struct pool *p)
+static bool connects(const struct sched_view *v, const struct sched_need *need, unsigned self)
 {
-    for (unsigned i = 1; i < p->nlanes; i++) {
-        struct lane *l = &p->lanes[i];
-        if (l->state != LANE_DOWN)
-            return;
-        if (reconnect_usable_locked(p, l)) {
-            l->line.warm = true;
-            sched_wake_lane(l);
-            return;
-        }
+    if (!may_carry(v, need, self))
+        return false;
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->lanes[i].is == SCHED_COMING || suits(v, need, i))
+            return false;
+    return true;
+}
+
+enum sched_verdict sched_decide(const struct sched_view *v, const struct sched_need *need,
+                                unsigned self)
+{
+    switch (v->lanes[self].is) {
+    case SCHED_UP:
+        return takes(v, need, self)     ? SCHED_TAKE
+               : empties(v, need, self) ? SCHED_EMPTY
+                                        : SCHED_LEAVE;
+    case SCHED_DOWN:
+        return connects(v, need, self) ? SCHED_CONNECT : SCHED_LEAVE;
+    case SCHED_COMING:
+        break;
     }
+    return SCHED_LEAVE;
 }
 
-/* Is a connection just selecting the mailbox of this read-ahead? */
-static bool is_opened_locked(const struct pool *p, const struct op *op)
+/* ---- who is told ---- */
+
+/* Is a lane just selecting the mailbox of this read-ahead? It looks at the queue once it has. */
+static bool is_opened(const struct sched_view *v, const struct sched_need *need)
 {
-    for (unsigned i = 0; i < p->nlanes; i++) {
-        const struct lane *l = &p->lanes[i];
-        if (l->state == LANE_UP && l->box.opening && strcmp(l->box.opening, op->mailbox) == 0 &&
-            lane_ok_locked(p, l, op))
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->lanes[i].is == SCHED_UP && need->opens >> i & 1 && may_carry(v, need, i))
             return true;
-    }
     return false;
 }
 
-void sched_wake_locked(struct pool *p, const struct op *op, bool anyone)
+/* The first lane that may connect for it; -1: none, or another is about to be there. */
+static int lane_to_connect(const struct sched_view *v, const struct sched_need *need)
 {
-    struct lane *best = best_locked(p, op), *down = NULL, *busy = NULL;
-    bool any = false, coming = false, body = op_class(op)->body;
-    for (unsigned i = 0; i < p->nlanes; i++) {
-        struct lane *l = &p->lanes[(i + body) % p->nlanes];
-        any |= l->state != LANE_DOWN;
-        if (!lane_ok_locked(p, l, op))
-            continue;
-        coming |= l->state == LANE_CONNECTING;
-        if (l->state == LANE_DOWN && reconnect_usable_locked(p, l))
-            down = down ? down : l;
-        else if (l->state == LANE_UP && anyone)
-            busy = busy && !busy->work.emptying && !sched_stalled(p, busy) ? busy : l;
+    for (unsigned k = 0; k < v->n; k++) {
+        unsigned i = (k + need->body) % v->n;
+        if (v->lanes[i].is == SCHED_DOWN && v->lanes[i].usable && may_carry(v, need, i))
+            return (int)i;
     }
-    /* Who goes back and forth between two mailboxes, as mv does, gets a connection for each. */
-    if (best && op_class(op)->select && !sched_has_selected(best, op) && best->box.name && down &&
-        (p->selects > RESTLESS || (op->patient && in_use_locked(best))))
-        best = NULL;
-    if (!best && op->background && is_opened_locked(p, op))
-        return; /* it looks once it has selected */
-    if (body && best && best->conn.index == 0)
-        sched_warm_locked(p); /* not again the one that lists */
-    /* What is alone in the queue waits for the connection that is being made, which is there before
+    return -1;
+}
+
+/* Is a lane connecting that may carry it? */
+static bool one_comes(const struct sched_view *v, const struct sched_need *need)
+{
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->lanes[i].is == SCHED_COMING && may_carry(v, need, i))
+            return true;
+    return false;
+}
+
+/* One that has other work under way and perhaps room; -1: none is up. */
+static int busy_lane(const struct sched_view *v, const struct sched_need *need)
+{
+    int busy = -1;
+    for (unsigned k = 0; k < v->n; k++) {
+        unsigned i = (k + need->body) % v->n;
+        if (v->lanes[i].is != SCHED_UP || !may_carry(v, need, i))
+            continue;
+        if (busy < 0 || v->lanes[busy].emptying || v->lanes[busy].stalled)
+            busy = (int)i;
+    }
+    return busy;
+}
+
+/* Who goes back and forth between two mailboxes, as mv does, gets a lane for each. */
+static bool spares(const struct sched_view *v, const struct sched_need *need, int best)
+{
+    const struct sched_lane *l = &v->lanes[best];
+    return need->select && !has(need, (unsigned)best) && l->box &&
+           (v->restless || (need->patient && l->in_use));
+}
+
+struct sched_call sched_call(const struct sched_view *v, const struct sched_need *need, bool anyone)
+{
+    struct sched_call call = {.lane = best_lane(v, need)};
+    int down = lane_to_connect(v, need);
+    if (call.lane >= 0 && down >= 0 && spares(v, need, call.lane))
+        call.lane = -1;
+    if (call.lane < 0 && need->background && is_opened(v, need))
+        return call;
+    call.warm = need->body && call.lane == 0; /* not again the one that lists */
+    /* What is alone in the queue waits for the lane that is being connected, which is there before
      * another one would be. */
-    if (coming && !p->queue->next)
-        down = NULL;
-    struct lane *l = best ? best : down ? down : busy;
-    if (l && l == down)
-        l->line.wanted = true;
-    if (l)
-        sched_wake_lane(l);
-    if (!any && (!l || l != &p->lanes[0]))
-        sched_wake_lane(&p->lanes[0]); /* it connects, or says that nobody can */
-}
-
-void sched_wake_all_locked(struct pool *p)
-{
-    for (unsigned i = 0; i < p->nlanes; i++)
-        sched_wake_lane(&p->lanes[i]);
-}
-
-void sched_enqueue_locked(struct pool *p, struct op *op)
-{
-    struct op *at = p->queue;
-    while (at && !at->background)
-        at = at->next;
-    if (op->background || !at)
-        DL_APPEND(p->queue, op);
-    else
-        DL_PREPEND_ELEM(p->queue, at, op);
-}
-
-/* Is there something that no connection which is up will take soon? */
-bool sched_needed_locked(const struct pool *p, const struct lane *l)
-{
-    struct op *op;
-    DL_FOREACH (p->queue, op) {
-        if (sched_waits(op) || !lane_ok_locked(p, l, op))
-            continue;
-        bool suited = false;
-        for (unsigned i = 0; i < p->nlanes && !suited; i++)
-            suited = suits_locked(p, &p->lanes[i], op) || p->lanes[i].state == LANE_CONNECTING;
-        if (!suited)
-            return true;
+    if (need->only && one_comes(v, need))
+        down = -1;
+    if (call.lane < 0 && down >= 0) {
+        call.lane = down;
+        call.connect = true;
     }
-    return false;
-}
-
-/* What is not worth keeping when no connection can be had: all but changes of unknown fate, which
- * are settled as long as their time allows. */
-struct op *sched_hopeless_locked(struct pool *p)
-{
-    struct op *hopeless = NULL, *op, *tmp;
-    int64_t limit = clock_ms() - p->config->timeout;
-    DL_FOREACH_SAFE (p->queue, op, tmp) {
-        if (op->patient ||
-            (op->resumed && op_class(op)->retry == RETRY_SETTLE && op->submitted > limit))
-            continue;
-        DL_DELETE(p->queue, op);
-        DL_APPEND(hopeless, op);
-    }
-    return hopeless;
-}
-
-/* What has waited so long for a connection that it must be answered now. */
-struct op *sched_expired_locked(struct pool *p)
-{
-    struct op *expired = NULL, *op, *tmp;
-    int64_t limit = clock_ms() - p->config->timeout;
-    DL_FOREACH_SAFE (p->queue, op, tmp) {
-        if (op->submitted <= limit && !op->patient) {
-            DL_DELETE(p->queue, op);
-            DL_APPEND(expired, op);
-        }
-    }
-    return expired;
+    if (call.lane < 0 && anyone)
+        call.lane = busy_lane(v, need);
+    call.first = call.lane != 0 && !any_other_alive(v, v->n);
+    return call;
 }

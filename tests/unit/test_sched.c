@@ -7,14 +7,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "imap/base/clock.h"
-#include "imap/base/mem.h"
 #include "imap/pool/pool_state.h"
 
 /* ---- the table ---- */
@@ -37,7 +35,7 @@ struct on {
     bool other; /* another one is */
     bool opens; /* the operation's mailbox is being selected */
     unsigned load, searches, ahead;
-    bool asking, stalled, closed, drains;
+    bool asking, stalled, barrier, emptying;
     int idle; /* ms since it took an operation */
 };
 
@@ -52,7 +50,8 @@ struct row {
     /* A letter a lane: T it takes the operation; E it does not, and begins nothing else before it
      * is empty; C it connects for it; - none of these. */
     const char *does;
-    const char *wakes; /* the lanes that are woken for the operation */
+    /* The lanes that are woken for it; w: one that may carry bodies is made ready for the next. */
+    const char *wakes;
 };
 
 /* What only needs a mailbox, what needs none, and bodies. */
@@ -108,12 +107,12 @@ static const struct row rows[] = {
      .wakes = "1"},
     {"closed behind a stream",
      {0},
-     .lanes = {{UP, .load = 1, .closed = true}, {UP}},
+     .lanes = {{UP, .load = 1, .barrier = true}, {UP}},
      .does = "-T",
      .wakes = "1"},
     {"one that empties itself is the last choice",
      {0},
-     .lanes = {{UP, .load = 2, .drains = true}, {UP, .load = 2}},
+     .lanes = {{UP, .load = 2, .emptying = true}, {UP, .load = 2}},
      .does = "TT",
      .wakes = "1"},
 
@@ -170,7 +169,7 @@ static const struct row rows[] = {
      .wakes = "0"},
     {"the busier one is closed",
      {LOOK, .waited = 600},
-     .lanes = {{UP, .other = true, .load = 2}, {UP, .other = true, .load = 1, .closed = true}},
+     .lanes = {{UP, .other = true, .load = 2}, {UP, .other = true, .load = 1, .barrier = true}},
      .does = "E-",
      .wakes = "0"},
     {"alone in the world: the others wait",
@@ -302,28 +301,28 @@ static const struct row rows[] = {
      {LARGE},
      .lanes = {{UP, .has = true}, {HELD}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
     {"on the one that lists, when others failed and may try",
      {LARGE},
      .lanes = {{UP, .has = true}, {SPARE}},
      .does = "T-",
-     .wakes = "01"},
+     .wakes = "0w"},
     {"on the one that lists, while the pool stops",
      {LARGE},
      .stopping = true,
      .lanes = {{UP, .has = true}, {DOWN}},
      .does = "T-",
-     .wakes = "01"},
+     .wakes = "0w"},
     {"a small one, when no other is there",
      {READ},
      .lanes = {{UP, .has = true}, {DOWN}},
      .does = "T-",
-     .wakes = "01"},
+     .wakes = "0w"},
     {"a small one, on the one that lists and has it",
      {READ},
      .lanes = {{UP, .has = true}, {UP}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
     {"a small one, when another has it",
      {READ},
      .lanes = {{UP, .has = true}, {UP, .has = true, .load = 3}},
@@ -333,12 +332,12 @@ static const struct row rows[] = {
      {READ},
      .lanes = {{UP, .has = true}, {UP, .has = true, .load = 4}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
     {"a small one, behind read-ahead",
      {READ},
      .lanes = {{UP, .other = true}, {UP, .has = true, .load = 1, .ahead = 1}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
     {"behind read-ahead, when another may come",
      {LARGE},
      .lanes = {{UP, .other = true}, {UP, .has = true, .load = 1, .ahead = 1}, {DOWN}},
@@ -373,7 +372,7 @@ static const struct row rows[] = {
      {READ},
      .lanes = {{UP}, {UP, .has = true, .load = 1, .stalled = true}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
 
     /* ---- read-ahead ---- */
     {"over the one that has the mailbox",
@@ -405,7 +404,7 @@ static const struct row rows[] = {
      {AHEAD},
      .lanes = {{UP, .has = true}, {HELD}},
      .does = "T-",
-     .wakes = "0"},
+     .wakes = "0w"},
     {"not where a mailbox is left for it",
      {AHEAD, .waited = 600},
      .lanes = {{UP}, {UP, .other = true, .load = 1}},
@@ -423,98 +422,79 @@ static const struct row rows[] = {
      .wakes = "2"},
     {"the one that has it is closed",
      {AHEAD},
-     .lanes = {{UP}, {UP, .has = true, .load = 1, .closed = true}, {UP}},
+     .lanes = {{UP}, {UP, .has = true, .load = 1, .barrier = true}, {UP}},
      .does = "--T",
      .wakes = "2"},
 };
 
-struct world {
-    struct pool_config config;
-    struct pool pool;
-    struct lane lanes[LANES];
-};
-
-static enum op_kind kind_of(const struct row *r)
+static struct sched_lane lane(const struct on *on)
 {
-    if (r->op.alone)
-        return r->op.searches ? OP_REMOVE : OP_APPEND;
-    if (r->op.body)
-        return r->op.background ? OP_BODIES : OP_BODY;
-    return r->op.searches ? OP_SEARCH : r->op.select ? OP_FLAGS : OP_LIST;
+    static const enum sched_is is[] = {[DOWN] = SCHED_DOWN,
+                                       [SPARE] = SCHED_DOWN,
+                                       [HELD] = SCHED_DOWN,
+                                       [COMING] = SCHED_COMING,
+                                       [UP] = SCHED_UP};
+    return (struct sched_lane){
+        .is = is[on->is],
+        .usable = on->is == DOWN || on->is == SPARE,
+        .expected = on->is != SPARE && on->is != HELD,
+        .stalled = on->stalled,
+        .asking = on->asking,
+        .barrier = on->barrier,
+        .emptying = on->emptying,
+        .box = on->has || on->other,
+        .in_use = (on->has || on->other) && on->idle < 10000,
+        .load = on->load,
+        .searches = on->searches,
+        .ahead = on->ahead,
+        .taken_at = 100000 - on->idle,
+    };
 }
 
-static void set_lane(struct lane *l, const struct on *on)
+static void decide(const struct row *r, const struct sched_view *v, const struct sched_need *need,
+                   char *does)
 {
-    static struct op barrier;
-    static const char status[] = {[DOWN] = LANE_DOWN,
-                                  [SPARE] = LANE_DOWN,
-                                  [HELD] = LANE_DOWN,
-                                  [COMING] = LANE_CONNECTING,
-                                  [UP] = LANE_UP};
-    l->state = status[on->is];
-    l->line.backoff = on->is == SPARE || on->is == HELD ? 1000 : 0;
-    l->line.retry_at = on->is == HELD ? clock_ms() + 100000 : 0;
-    l->box.name = on->has ? (char *)"A" : on->other ? (char *)"B" : NULL;
-    l->box.write = true;
-    l->box.opening = on->opens ? (char *)"A" : NULL;
-    l->work.load = on->load;
-    l->work.searches = on->searches;
-    l->work.ahead = on->ahead;
-    l->watch.asking = on->asking;
-    l->conn.stall.silent_since = on->stalled ? clock_ms() - 100000 : 0;
-    l->work.barrier = on->closed ? &barrier : NULL;
-    l->work.emptying = on->drains;
-    l->work.taken_at = clock_ms() - on->idle;
+    static const char letters[] = {
+        [SCHED_LEAVE] = '-', [SCHED_TAKE] = 'T', [SCHED_EMPTY] = 'E', [SCHED_CONNECT] = 'C'};
+    for (unsigned i = 0; i < v->n; i++)
+        does[i] = letters[r->lanes[i].is == HELD ? SCHED_LEAVE : sched_decide(v, need, i)];
 }
 
-static char decide(struct world *w, unsigned i, const struct op *op)
+static void show(struct sched_call call, char *wakes)
 {
-    struct lane *l = &w->lanes[i];
-    if (l->state == LANE_CONNECTING)
-        return '-';
-    if (l->state == LANE_DOWN)
-        return sched_needed_locked(&w->pool, l) && reconnect_usable_locked(&w->pool, l) ? 'C' : '-';
-    return sched_may_take_locked(&w->pool, l, op) ? 'T'
-           : sched_owed_locked(&w->pool, l, op)   ? 'E'
-                                                  : '-';
+    bool woken[LANES] = {false};
+    if (call.lane >= 0)
+        woken[call.lane] = true;
+    woken[0] |= call.first;
+    for (unsigned i = 0; i < LANES; i++)
+        if (woken[i])
+            *wakes++ = (char)('0' + i);
+    if (call.warm)
+        *wakes = 'w';
 }
 
 static bool check(const struct row *r)
 {
-    char does[LANES + 1] = "", wakes[LANES + 1] = "";
-    struct world *w = mem_zalloc(sizeof *w);
-    struct op *op = op_new(kind_of(r), r->op.select ? "A" : NULL, 0), more = {.kind = OP_LIST};
-    op->background = r->op.background;
-    op->patient = r->op.patient;
-    op->len = r->op.large ? 1 << 24 : 1000;
-    op->submitted = clock_ms() - r->op.waited;
-    w->config.timeout = 100000;
-    w->pool.config = &w->config;
-    w->pool.lanes = w->lanes;
-    w->pool.outage.trusted = true;
-    w->pool.stopping = r->stopping;
-    w->pool.selects = r->restless ? 100 : 0;
-    unsigned n = 0;
-    for (; n < LANES && r->lanes[n].is != NONE; n++) {
-        w->lanes[n].conn.index = n;
-        w->lanes[n].conn.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        set_lane(&w->lanes[n], &r->lanes[n]);
+    char does[LANES + 1] = "", wakes[LANES + 2] = "";
+    struct sched_view v = {.stopping = r->stopping, .restless = r->restless};
+    struct sched_need need = {
+        .select = r->op.select,
+        .body = r->op.body,
+        .small = !r->op.large,
+        .searches = r->op.searches,
+        .alone = r->op.alone,
+        .background = r->op.background,
+        .patient = r->op.patient,
+        .waited = r->op.waited > 500,
+        .only = !r->more,
+    };
+    for (; v.n < LANES && r->lanes[v.n].is != NONE; v.n++) {
+        v.lanes[v.n] = lane(&r->lanes[v.n]);
+        need.has |= (uint32_t)r->lanes[v.n].has << v.n;
+        need.opens |= (uint32_t)r->lanes[v.n].opens << v.n;
     }
-    w->pool.nlanes = n;
-    DL_APPEND(w->pool.queue, op);
-    for (unsigned i = 0; i < n; i++)
-        does[i] = decide(w, i, op);
-    if (r->more)
-        DL_APPEND(w->pool.queue, &more);
-    sched_wake_locked(&w->pool, op, true);
-    for (unsigned i = 0, k = 0; i < n; i++) {
-        uint64_t count;
-        if (read(w->lanes[i].conn.wake, &count, sizeof count) > 0)
-            wakes[k++] = (char)('0' + i);
-        close(w->lanes[i].conn.wake);
-    }
-    op_free(op);
-    free(w);
+    decide(r, &v, &need, does);
+    show(sched_call(&v, &need, true), wakes);
     bool ok = strcmp(does, r->does) == 0 && strcmp(wakes, r->wakes) == 0;
     if (!ok)
         print_error("%s: %s and wakes \"%s\"\n", r->name, does, wakes);
