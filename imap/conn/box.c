@@ -40,7 +40,7 @@ void conn_leave_box(struct conn *c)
 
 void conn_deselect(struct conn *c, const char *mailbox, char delim)
 {
-    pool_release(c->pool, c, mailbox, delim);
+    pool_unselect(c->pool, c, mailbox, delim);
     if (c->box.name && covers(mailbox, delim, c->box.name))
         conn_leave_box(c);
 }

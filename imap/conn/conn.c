@@ -45,29 +45,28 @@ void conn_start(struct conn *c, struct op *op)
     c->box.just_selected = false;
 }
 
-static void take_work(struct conn *c)
+/* Begins an operation that was taken, or ends it where it cannot be done here. `refused`: the
+ * server wants to be left alone for longer than anyone should wait. */
+static void begin_op(struct conn *c, struct op *op, bool refused)
 {
-    struct op *op;
-    while (!c->selecting && c->idle.state != IDLE_ASKED && (op = pool_take(c->pool, c))) {
-        const struct op_class *class = op_class(op);
-        bool write = class->write || op->mark_seen;
-        if (write && pool_config(c->pool)->read_only)
-            conn_finish(c, op, -EROFS);
-        else if (pool_refuses(c->pool, op))
-            conn_finish(c, op, -EBUSY);
-        else if (op->stream && c->index == 0)
-            conn_finish(c, op, -ECANCELED); /* there is no other: this one is not to be blocked */
-        else if (class->write && box_fits(c, op, write) && c->box.read_only)
-            conn_finish(c, op, -EACCES);
-        else if (class->select && !box_fits(c, op, write))
-            conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
-        else if (class->select && box_other_validity(c, op) && conn_busy(c))
-            conn_finish(c, op, c->box.doubt ? -EBUSY : -ESTALE);
-        else if (class->select && box_other_validity(c, op))
-            conn_select(c, op, write); /* one of the two views is old: look again */
-        else
-            conn_start(c, op);
-    }
+    const struct op_class *class = op_class(op);
+    bool write = class->write || op->mark_seen;
+    if (write && pool_config(c->pool)->read_only)
+        conn_finish(c, op, -EROFS);
+    else if (refused)
+        conn_finish(c, op, -EBUSY);
+    else if (op->stream && c->index == 0)
+        conn_finish(c, op, -ECANCELED); /* there is no other: this one is not to be blocked */
+    else if (class->write && box_fits(c, op, write) && c->box.read_only)
+        conn_finish(c, op, -EACCES);
+    else if (class->select && !box_fits(c, op, write))
+        conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
+    else if (class->select && box_other_validity(c, op) && conn_busy(c))
+        conn_finish(c, op, c->box.doubt ? -EBUSY : -ESTALE);
+    else if (class->select && box_other_validity(c, op))
+        conn_select(c, op, write); /* one of the two views is old: look again */
+    else
+        conn_start(c, op);
 }
 
 /* ---- the thread ---- */
@@ -88,8 +87,7 @@ int conn_pump(struct conn *c, int64_t deadline)
         p[0].events &= (short)~POLLIN;
     /* What is already here is not announced by poll(2). */
     bool pending = !hold && stream_pending(c->wire.stream);
-    int64_t due = c->session.serving ? pool_next_due(c->pool) : INT64_MAX;
-    int64_t left = pending ? 0 : (due < deadline ? due : deadline) - clock_ms();
+    int64_t left = pending ? 0 : deadline - clock_ms();
     int n = poll(p, 3, left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
     c->counters.wakeups++;
     if (n < 0)
@@ -156,6 +154,25 @@ static bool distrusted(struct conn *c)
     return true;
 }
 
+/* Does what the pool has for this connection, as much as fits; returns what is left to be known. */
+static struct turn take_turn(struct conn *c)
+{
+    for (;;) {
+        bool takes = !c->selecting && c->idle.state != IDLE_ASKED;
+        struct turn turn = pool_turn(c->pool, c, takes, conn_busy(c));
+        if (turn.unselect && c->box.name)
+            conn_leave_box(c);
+        if (turn.reselect)
+            box_doubt(c);
+        if (turn.watch)
+            c->idle.considered = 0; /* IDLE is thought of once more */
+        c->idle.not_before = turn.left_alone;
+        if (!turn.op)
+            return turn;
+        begin_op(c, turn.op, turn.refused);
+    }
+}
+
 /* Moves commands and responses until the connection is to end: 0, or why it was lost. */
 static int serve(struct conn *c)
 {
@@ -164,18 +181,12 @@ static int serve(struct conn *c)
     c->clocks.answered_at = clock_ms();
     stall_heard(c);
     for (;;) {
-        if (!conn_busy(c) && pool_should_release(c->pool, c) && c->box.name)
-            conn_leave_box(c);
-        if (pool_outdated(c->pool, c))
-            box_doubt(c);
         if (distrusted(c))
             return -ENETRESET;
         if (clock_ms() >= stall_deadline(c))
             stall_pass_on(c);
-        take_work(c);
-        if (pool_takes_over(c->pool, c))
-            c->idle.considered = 0; /* IDLE is thought of once more */
-        if (pool_finished(c->pool, c)) {
+        struct turn turn = take_turn(c);
+        if (turn.finished) {
             if (conn_busy(c) && only_ops(c))
                 return -ECANCELED; /* what is under way only asks */
             if (!conn_busy(c)) {
@@ -185,8 +196,11 @@ static int serve(struct conn *c)
         }
         bool hold = flow_held(c);
         int64_t deadline = next_deadline(c, timeout), stall = stall_deadline(c);
-        int err = conn_pump(c, stall < deadline ? stall : deadline);
-        if (hold) { /* until now it was not the server that was awaited */
+        deadline = stall < deadline ? stall : deadline;
+        int err = conn_pump(c, turn.due < deadline ? turn.due : deadline);
+        if (err == -ETIMEDOUT && clock_ms() < deadline)
+            err = 0; /* something in the queue has its time */
+        if (hold) {  /* until now it was not the server that was awaited */
             c->clocks.progress_at = clock_ms();
             endless_news(c);
         }

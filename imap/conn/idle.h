@@ -23,6 +23,7 @@ struct idle {
     int64_t known_at;   /* clock_ms(): nothing was untold of the mailbox; 0: never */
     bool judged;        /* a look is under way that shows whether IDLE had told all */
     bool missed;        /* that look brought out what IDLE had not told */
+    int64_t not_before; /* clock_ms(): the end of the last pause that the server has asked for */
     int64_t considered; /* the clocks.answered_at that IDLE was thought of for */
 };
 

@@ -11,10 +11,25 @@ const struct pool_config *pool_config(const struct pool *p);
 /* The descriptor that becomes readable when everything is to stop at once. */
 int pool_stop_fd(const struct pool *p);
 
-/* Takes the next operation that this connection should start now; NULL: none. */
-struct op *pool_take(struct pool *p, struct conn *c);
+/* What a connection that is logged in is to do next. */
+struct turn {
+    bool unselect; /* it was asked to let go of its mailbox; told once, and only when not busy */
+    bool reselect; /* another one found its mailbox under another UIDVALIDITY; told once */
+    bool watch;    /* another one has left its mailbox: is IDLE wanted now? Told once */
+    bool finished; /* the pool is closing, and nothing is left here that must be finished */
+    bool refused;  /* `op` may not be asked: the server wants to be left alone for too long */
+    struct op *op; /* taken, to be started now; NULL: none, for now */
 
-/* Gives back what pool_take() gave: the operation ended with `err`; calls its done(), or, after
+    /* Unless an operation was taken: when (clock_ms()) the first of those that wait for an
+     * unwilling server is to be asked again; INT64_MAX: none waits. */
+    int64_t due;
+    int64_t left_alone; /* pool_left_alone() */
+};
+
+/* `takes`: an operation can be started; `busy`: an answer is awaited. */
+struct turn pool_turn(struct pool *p, struct conn *c, bool takes, bool busy);
+
+/* Gives back what pool_turn() gave: the operation ended with `err`; calls its done(), or, after
  * -EBUSY, which says that the server is unwilling and did nothing, asks again later. So it does, at
  * op->due, after -EINPROGRESS: what became of it cannot be known before. */
 void pool_done(struct pool *p, struct conn *c, struct op *op, int err);
@@ -28,10 +43,8 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
 void pool_excuse(struct pool *p, struct op *op);
 
 /* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All
- * that is queued waits until then. May `op` not be asked, since that is longer than anyone should
- * wait? */
+ * that is queued waits until then. */
 void pool_throttled(struct pool *p, int64_t wait, struct str why);
-bool pool_refuses(struct pool *p, const struct op *op);
 
 /* Until when (clock_ms()) that is, or was last; 0: the server has not asked for it. */
 int64_t pool_left_alone(struct pool *p);
@@ -56,10 +69,6 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c);
 /* For how long (ms; -1: for ever) such a thread may sleep unless it is woken. */
 int pool_patience(struct pool *p, struct conn *c);
 
-/* When the first of the operations that wait for an unwilling server is to be asked again
- * (clock_ms()); INT64_MAX: none waits. */
-int64_t pool_next_due(struct pool *p);
-
 /* Until when connecting is worth while: what waits the longest must be answered by then. */
 int64_t pool_connect_deadline(struct pool *p);
 
@@ -70,9 +79,6 @@ void pool_connected(struct pool *p, struct conn *c, int err, const char *why);
 /* Publishes that the connection ended with `err`. `why` is borrowed, and empty where it is not to
  * be told. */
 void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why);
-
-/* Is the pool closing, with nothing left for this connection that must be finished? */
-bool pool_finished(struct pool *p, struct conn *c);
 
 /* What some servers hang up on, or refuse, when they are asked it; EXTRA_COUNT: what STATUS says of
  * the number of messages, which some count otherwise than SELECT does. */
@@ -117,14 +123,8 @@ void pool_windows_ignored(struct pool *p, const char *does);
 void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t uidvalidity,
                    bool write);
 
-/* Has another connection found the mailbox of this one under another UIDVALIDITY? Asks once. */
-bool pool_outdated(struct pool *p, struct conn *c);
-
-/* Was this connection asked to let go of its mailbox? Asks once. */
-bool pool_should_release(struct pool *p, struct conn *c);
-
 /* Asks all other connections to let go of `mailbox` and of what is below it. */
-void pool_release(struct pool *p, struct conn *self, const char *mailbox, char delim);
+void pool_unselect(struct pool *p, struct conn *self, const char *mailbox, char delim);
 
 /* Hand events up (struct pool_events). */
 void pool_row(struct pool *p, const char *mailbox, uint32_t uidvalidity,
@@ -149,8 +149,5 @@ void pool_notified(struct pool *p, struct conn *c);
  * that does has the same mailbox selected. Without IDLE, NOTIFY is not enough: Dovecot 2.3
  * sometimes says nothing until the next command, of the selected mailbox as of others. */
 bool pool_should_idle(struct pool *p, const struct conn *c);
-
-/* Is that question to be asked again, since another one has left this one's mailbox? Asks once. */
-bool pool_takes_over(struct pool *p, struct conn *c);
 
 #endif

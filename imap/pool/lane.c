@@ -145,15 +145,6 @@ void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why)
         p->events->deaf(p->ctx);
 }
 
-bool pool_finished(struct pool *p, struct conn *c)
-{
-    struct lane *l = lane_of(p, c);
-    pthread_mutex_lock(&p->lock);
-    bool done = p->stopping && !p->queue && l->work.changes == 0;
-    pthread_mutex_unlock(&p->lock);
-    return done;
-}
-
 /* ---- the selected mailbox ---- */
 
 void lane_opens_locked(struct lane *l, const char *mailbox)
@@ -201,27 +192,7 @@ void pool_selected(struct pool *p, struct conn *c, const char *mailbox, uint32_t
     pthread_mutex_unlock(&p->lock);
 }
 
-bool pool_should_release(struct pool *p, struct conn *c)
-{
-    struct lane *l = lane_of(p, c);
-    pthread_mutex_lock(&p->lock);
-    bool release = l->asked.unselect;
-    l->asked.unselect = false;
-    pthread_mutex_unlock(&p->lock);
-    return release;
-}
-
-bool pool_outdated(struct pool *p, struct conn *c)
-{
-    struct lane *l = lane_of(p, c);
-    pthread_mutex_lock(&p->lock);
-    bool outdated = l->asked.reselect;
-    l->asked.reselect = false;
-    pthread_mutex_unlock(&p->lock);
-    return outdated;
-}
-
-void pool_release(struct pool *p, struct conn *self, const char *mailbox, char delim)
+void pool_unselect(struct pool *p, struct conn *self, const char *mailbox, char delim)
 {
     size_t n = strlen(mailbox);
     pthread_mutex_lock(&p->lock);

@@ -145,22 +145,22 @@ static void pass_wake_on_locked(struct pool *p, const struct op *taken, const st
         dispatch_wake_locked(p, left, false); /* else one look would cause the next */
 }
 
-struct op *pool_take(struct pool *p, struct conn *c)
+/* The first operation that the lane takes now; NULL: none. */
+static struct op *next_op_locked(struct pool *p, struct lane *l)
 {
-    struct lane *l = lane_of(p, c);
     struct op *op, *taken = NULL, *left = NULL, *due = NULL;
+    unsigned self = l->conn.index;
     struct sched_view view;
     enum sched_verdict verdict = SCHED_LEAVE;
-    pthread_mutex_lock(&p->lock);
     dispatch_view_locked(p, &view);
     DL_FOREACH (p->queue, op) {
         if (queue_waits(op))
             continue;
         struct sched_need need = dispatch_need_locked(p, op);
-        verdict = sched_decide(&view, &need, c->index);
+        verdict = sched_decide(&view, &need, self);
         if (verdict == SCHED_TAKE) {
             taken = op;
-            take_locked(p, l, op, need.select && !(need.has >> c->index & 1));
+            take_locked(p, l, op, need.select && !(need.has >> self & 1));
             break;
         }
         left = left ? left : op;
@@ -173,8 +173,35 @@ struct op *pool_take(struct pool *p, struct conn *c)
     pass_wake_on_locked(p, taken, left);
     if (due)
         dispatch_wake_locked(p, due, true);
-    pthread_mutex_unlock(&p->lock);
     return taken;
+}
+
+static bool told_once(bool *asked)
+{
+    bool was = *asked;
+    *asked = false;
+    return was;
+}
+
+struct turn pool_turn(struct pool *p, struct conn *c, bool takes, bool busy)
+{
+    struct lane *l = lane_of(p, c);
+    pthread_mutex_lock(&p->lock);
+    struct turn turn = {
+        .unselect = !busy && told_once(&l->asked.unselect),
+        .reselect = told_once(&l->asked.reselect),
+        .watch = told_once(&l->asked.watch),
+        .op = takes ? next_op_locked(p, l) : NULL,
+        .left_alone = p->throttle.until,
+    };
+    if (turn.op) {
+        turn.refused = throttle_refuses(&p->throttle, clock_ms()) && !turn.op->patient;
+    } else {
+        turn.finished = p->stopping && !p->queue && l->work.changes == 0;
+        turn.due = queue_next_due_locked(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return turn;
 }
 
 /* ---- giving back ---- */
@@ -329,26 +356,10 @@ void pool_throttled(struct pool *p, int64_t wait, struct str why)
                  throttle_refuses(&told, now) ? ", and until then nothing is asked" : "", told.why);
 }
 
-bool pool_refuses(struct pool *p, const struct op *op)
-{
-    pthread_mutex_lock(&p->lock);
-    bool refuses = throttle_refuses(&p->throttle, clock_ms()) && !op->patient;
-    pthread_mutex_unlock(&p->lock);
-    return refuses;
-}
-
 int64_t pool_left_alone(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
     int64_t until = p->throttle.until;
     pthread_mutex_unlock(&p->lock);
     return until;
-}
-
-int64_t pool_next_due(struct pool *p)
-{
-    pthread_mutex_lock(&p->lock);
-    int64_t due = queue_next_due_locked(p);
-    pthread_mutex_unlock(&p->lock);
-    return due;
 }

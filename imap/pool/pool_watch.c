@@ -60,16 +60,6 @@ void pool_watching(struct pool *p, struct conn *c)
     pthread_mutex_unlock(&p->lock);
 }
 
-bool pool_takes_over(struct pool *p, struct conn *c)
-{
-    struct lane *l = lane_of(p, c);
-    pthread_mutex_lock(&p->lock);
-    bool take_over = l->asked.watch;
-    l->asked.watch = false;
-    pthread_mutex_unlock(&p->lock);
-    return take_over;
-}
-
 int64_t pool_hears(struct pool *p, const char *mailbox)
 {
     int64_t since = INT64_MAX;

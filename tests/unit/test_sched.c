@@ -539,6 +539,11 @@ static void end(struct scene *s)
     close(s->lanes[0].conn.wake);
 }
 
+static struct op *take(struct scene *s, struct conn *c)
+{
+    return pool_turn(&s->pool, c, true, c->cmds).op;
+}
+
 static struct op *queue(struct scene *s, enum op_kind kind)
 {
     struct op *op = op_new(kind, "A", 7);
@@ -566,19 +571,19 @@ static void test_settled_before_a_stream(void **state)
     struct scene s;
     struct conn *c = begin(&s);
     struct op *copy = queue(&s, OP_COPY), *stream = queue_stream(&s);
-    assert_ptr_equal(pool_take(&s.pool, c), copy);
-    assert_ptr_equal(pool_take(&s.pool, c), stream);
+    assert_ptr_equal(take(&s, c), copy);
+    assert_ptr_equal(take(&s, c), stream);
     struct op *flags = queue(&s, OP_FLAGS);
-    assert_null(pool_take(&s.pool, c));
+    assert_null(take(&s, c));
     copy->apart = copy->resumed = true;
     pool_done(&s.pool, c, copy, -EINPROGRESS);
-    assert_null(pool_take(&s.pool, c));
+    assert_null(take(&s, c));
 
     pool_done(&s.pool, c, stream, 0);
-    assert_ptr_equal(pool_take(&s.pool, c), flags);
-    assert_null(pool_take(&s.pool, c));
+    assert_ptr_equal(take(&s, c), flags);
+    assert_null(take(&s, c));
     pool_done(&s.pool, c, flags, 0);
-    assert_ptr_equal(pool_take(&s.pool, c), copy);
+    assert_ptr_equal(take(&s, c), copy);
     pool_done(&s.pool, c, copy, 0);
     end(&s);
 }
@@ -590,14 +595,14 @@ static void test_let_go(void **state)
     struct scene s;
     struct conn *c = begin(&s);
     struct op *stream = queue_stream(&s), *flags = queue(&s, OP_FLAGS);
-    assert_ptr_equal(pool_take(&s.pool, c), stream);
-    assert_null(pool_take(&s.pool, c));
+    assert_ptr_equal(take(&s, c), stream);
+    assert_null(take(&s, c));
     pool_lost(&s.pool, c, stream, -ECONNRESET);
-    assert_ptr_equal(pool_take(&s.pool, c), stream);
+    assert_ptr_equal(take(&s, c), stream);
     pool_pass_on(&s.pool, c, stream);
     DL_DELETE(s.pool.queue, stream);
     op_free(stream);
-    assert_ptr_equal(pool_take(&s.pool, c), flags);
+    assert_ptr_equal(take(&s, c), flags);
     pool_done(&s.pool, c, flags, 0);
     end(&s);
 }
