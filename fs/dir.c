@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/control.h"
 #include "fs/lookup.h"
 #include "fs/reading.h"
 #include "fs/request.h"
+#include "fs/message.h"
 #include "imap/base/mem.h"
 
 /* Offsets in a directory: the entry it belongs to. A folder's is its number and a message's its
@@ -87,7 +89,7 @@ static bool add_entry(struct request *r, const char *name, const struct fuse_ent
 {
     size_t room = r->size - r->out.len, n;
     char *at = buf_reserve(&r->out, room);
-    /* Inodes need no counting here (see fs.h), so an entry that does not fit owes nothing. */
+    /* Inodes need no counting here (see node.h), so an entry that does not fit owes nothing. */
     if (r->plus)
         n = fuse_add_direntry_plus(NULL, at, room, name, e, next);
     else
@@ -104,7 +106,7 @@ static fuse_ino_t above(struct request *r)
     struct node n = node_of(r->ino);
     struct folder_info f;
     if (n.kind != NODE_FOLDER)
-        return INO_ROOT;
+        return FUSE_ROOT_ID;
     bool below = account_folder(r->fs->account, n.id, &f) == 0 && f.parent;
     return below ? ino_folder(f.parent) : r->ino;
 }
@@ -195,16 +197,13 @@ static int add_messages(struct request *r, uint32_t folder)
 
 static void add_control(struct request *r)
 {
-    static const struct {
-        const char *name;
-        enum node_kind kind;
-    } files[] = {{EVENTS_NAME, NODE_EVENTS}, {STATUS_NAME, NODE_STATUS}};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    const struct control_file *f;
+    for (size_t i = 0; (f = control_file(i)) != NULL; i++) {
         off_t next = OFF_MESSAGES + 1 + (off_t)i;
-        struct found found = {.kind = files[i].kind};
+        struct found found = {.kind = f->kind};
         struct fuse_entry_param e;
         lookup_describe(r->fs, &found, &e);
-        if (r->off < next && !add_entry(r, files[i].name, &e, next))
+        if (r->off < next && !add_entry(r, f->name, &e, next))
             return;
     }
 }

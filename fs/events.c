@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/message.h"
 #include "fs/textfile.h"
 #include "imap/base/utf8.h"
 

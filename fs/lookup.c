@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/attr.h"
+#include "fs/control.h"
+#include "fs/message.h"
 #include "fs/name.h"
 #include "fs/reading.h"
 #include "fs/status.h"
@@ -51,24 +54,11 @@ static int find_message(struct request *r, uint32_t folder, const char *name, st
     return err;
 }
 
-static int find_hidden(fuse_ino_t parent, const char *name, struct found *out)
-{
-    if (parent == INO_ROOT && strcmp(name, CONTROL_NAME) == 0)
-        out->kind = NODE_CONTROL;
-    else if (parent == INO_CONTROL && strcmp(name, STATUS_NAME) == 0)
-        out->kind = NODE_STATUS;
-    else if (parent == INO_CONTROL && strcmp(name, EVENTS_NAME) == 0)
-        out->kind = NODE_EVENTS;
-    else
-        return -ENOENT;
-    return 0;
-}
-
 int lookup_name(struct request *r, fuse_ino_t parent, const char *name, struct found *out)
 {
     struct account *a = r->fs->account;
     struct node dir = node_of(parent);
-    if (find_hidden(parent, name, out) == 0)
+    if (control_find(dir, name, &out->kind))
         return 0;
     if (dir.kind == NODE_CONTROL)
         return -ENOENT;
@@ -107,16 +97,13 @@ void lookup_describe(struct fs *fs, const struct found *found, struct fuse_entry
         if (found->listed && account_promise(fs->account, found->msg.folder))
             e->entry_timeout = TIMEOUT_NAME;
         break;
-    case NODE_CONTROL:
-        attr_control(fs, INO_CONTROL, &e->attr);
-        break;
     case NODE_STATUS:
-        attr_control(fs, INO_STATUS, &e->attr);
-        e->attr_timeout = e->entry_timeout = 0; /* each open looks it up */
-        break;
     case NODE_EVENTS:
-        attr_control(fs, INO_EVENTS, &e->attr);
-        e->attr_timeout = e->entry_timeout = 0;
+        e->attr_timeout = e->entry_timeout = 0; /* each open looks it up */
+        attr_control(fs, (struct node){.kind = found->kind}, &e->attr);
+        break;
+    default:
+        attr_control(fs, (struct node){.kind = found->kind}, &e->attr);
         break;
     }
     e->ino = e->attr.st_ino;

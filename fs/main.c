@@ -17,8 +17,10 @@
 
 #include "fs/events.h"
 #include "fs/fs.h"
+#include "fs/message.h"
 #include "fs/name.h"
 #include "fs/notify.h"
+#include "fs/ops.h"
 #include "fs/reading.h"
 #include "fs/request.h"
 #include "fs/secret.h"

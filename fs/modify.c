@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/attr.h"
 #include "fs/lookup.h"
 #include "fs/name.h"
 #include "fs/notify.h"

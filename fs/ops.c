@@ -1,12 +1,13 @@
-/* The table of FUSE operations, and those that fit in a few lines. */
+#include "fs/ops.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/attr.h"
 #include "fs/dir.h"
-#include "fs/fs.h"
 #include "fs/lookup.h"
 #include "fs/modify.h"
 #include "fs/read.h"
@@ -34,7 +35,7 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
     (void)ino;
     (void)nlookup;
-    fuse_reply_none(req); /* inode numbers stand for themselves (fs.h) */
+    fuse_reply_none(req); /* inode numbers stand for themselves (node.h) */
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)

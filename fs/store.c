@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "fs/fs.h"
+#include "fs/node.h"
 #include "fs/worker.h"
 #include "imap/base/mem.h"
 

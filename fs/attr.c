@@ -1,38 +1,12 @@
-#include "fs/fs.h"
+#include "fs/attr.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "fs/events.h"
-#include "fs/name.h"
 #include "fs/reading.h"
 #include "fs/status.h"
 #include "fs/textfile.h"
-
-struct node node_of(fuse_ino_t ino)
-{
-    uint32_t high = (uint32_t)(ino >> 32), low = (uint32_t)ino;
-    if (ino == INO_ROOT)
-        return (struct node){NODE_FOLDER, ACCOUNT_ROOT, 0};
-    if (ino == INO_CONTROL)
-        return (struct node){NODE_CONTROL, 0, 0};
-    if (ino == INO_STATUS)
-        return (struct node){NODE_STATUS, 0, 0};
-    if (ino == INO_EVENTS)
-        return (struct node){NODE_EVENTS, 0, 0};
-    if (low == 0)
-        return (struct node){NODE_FOLDER, high, 0};
-    return (struct node){NODE_MESSAGE, high, low};
-}
-
-fuse_ino_t ino_folder(uint32_t id)
-{
-    return id == ACCOUNT_ROOT ? INO_ROOT : (fuse_ino_t)id << 32;
-}
-
-fuse_ino_t ino_message(uint32_t gen, uint32_t uid)
-{
-    return (fuse_ino_t)gen << 32 | uid;
-}
 
 static void attr_common(const struct fs *fs, struct stat *st, mode_t type, mode_t mode)
 {
@@ -64,18 +38,18 @@ void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino,
     st->st_mtime = st->st_ctime = st->st_atime = m->date;
 }
 
-void attr_control(struct fs *fs, fuse_ino_t ino, struct stat *st)
+void attr_control(struct fs *fs, struct node n, struct stat *st)
 {
-    if (ino == INO_CONTROL)
+    if (n.kind == NODE_CONTROL)
         attr_common(fs, st, S_IFDIR, 0500);
     else
         attr_common(fs, st, S_IFREG, 0400);
     if (!fs->opt->umask_given)
         st->st_mode &= ~(mode_t)0222;
-    st->st_ino = ino;
-    if (ino == INO_STATUS)
+    st->st_ino = ino_of(n);
+    if (n.kind == NODE_STATUS)
         textfile_stat(fs->status, st);
-    else if (ino == INO_EVENTS)
+    else if (n.kind == NODE_EVENTS)
         events_stat(fs, st);
 }
 
@@ -92,6 +66,9 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *
     int err = 0;
     *timeout = TIMEOUT_OTHER;
     switch (n.kind) {
+    case NODE_NONE:
+        err = -ESTALE;
+        break;
     case NODE_FOLDER:
         err = account_folder(fs->account, n.id, &f);
         if (!err)
@@ -106,23 +83,16 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *
             *timeout = attr_timeout(&m);
         }
         break;
+    case NODE_CONTROL:
+        attr_control(fs, n, st);
+        break;
     case NODE_STATUS:
         status_refresh_old(fs);
         /* fall through */
     case NODE_EVENTS:
         *timeout = 0;
-        attr_control(fs, ino, st);
-        break;
-    default:
-        attr_control(fs, ino, st);
+        attr_control(fs, n, st);
         break;
     }
     return err;
-}
-
-size_t message_name(const struct fs *fs, const struct msg_info *m, char out[static 256])
-{
-    if (fs->opt->names_uid || !m->named)
-        return name_uid_only(out, m->uid);
-    return name_compose(out, m->date, m->label, m->uid);
 }
