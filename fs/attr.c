@@ -29,6 +29,14 @@ void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *
         st->st_mtime = st->st_ctime = st->st_atime = f->changed;
 }
 
+/* No directory is in it, so its links can be counted. */
+void attr_view(const struct fs *fs, const struct folder_info *f, uint8_t view, struct stat *st)
+{
+    attr_folder(fs, f, st);
+    st->st_ino = ino_of((struct node){.kind = NODE_VIEW, .view = view, .id = f->id});
+    st->st_nlink = 2;
+}
+
 void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st)
 {
     attr_common(fs, st, S_IFREG, 0600);
@@ -73,6 +81,11 @@ int attr_now(struct fs *fs, fuse_ino_t ino, pid_t tid, struct stat *st, double *
         err = account_folder(fs->account, n.id, &f);
         if (!err)
             attr_folder(fs, &f, st);
+        break;
+    case NODE_VIEW:
+        err = account_folder(fs->account, n.id, &f);
+        if (!err)
+            attr_view(fs, &f, n.view, st);
         break;
     case NODE_MESSAGE:
         err = account_msg(fs->account, n.id, n.uid, &m);

@@ -18,6 +18,7 @@
 
 /* st_ino is the caller's if it has one already (0: take the natural one). */
 void attr_folder(const struct fs *fs, const struct folder_info *f, struct stat *st);
+void attr_view(const struct fs *fs, const struct folder_info *f, uint8_t view, struct stat *st);
 void attr_message(const struct fs *fs, const struct msg_info *m, fuse_ino_t ino, struct stat *st);
 void attr_control(struct fs *fs, struct node n, struct stat *st);
 

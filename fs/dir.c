@@ -8,7 +8,7 @@
 #include "fs/lookup.h"
 #include "fs/reading.h"
 #include "fs/request.h"
-#include "fs/message.h"
+#include "fs/view.h"
 #include "imap/base/mem.h"
 
 /* Offsets in a directory: the entry it belongs to. A folder's is its number and a message's its
@@ -29,7 +29,10 @@ static void opendir_step(struct request *r)
         request_open(r);
         return;
     }
-    int err = n.kind == NODE_FOLDER ? r->err : -ENOTDIR;
+    const struct view *v = view_of(n);
+    int err = v ? r->err : -ENOTDIR;
+    if (!err && r->phase == 0 && !v->folders)
+        r->phase = 2;
     /* Both questions are asked at once, or neither: as long as the messages are known the folders
      * are trusted somewhat longer. A folder that was never loaded is not waited for: its
      * entries appear as they come. */
@@ -59,7 +62,7 @@ static void opendir_step(struct request *r)
     }
     /* The kernel keeps what it reads of a folder that is known whole, until something changes. */
     struct folder_info info;
-    if (account_folder(a, n.id, &info) == 0 && (info.loaded || !info.selectable)) {
+    if (v->announced && account_folder(a, n.id, &info) == 0 && (info.loaded || !info.selectable)) {
         r->fi.cache_readdir = 1;
         r->fi.keep_cache = account_unchanged(a, n.id);
     }
@@ -105,6 +108,8 @@ static fuse_ino_t above(struct request *r)
 {
     struct node n = node_of(r->ino);
     struct folder_info f;
+    if (n.kind == NODE_VIEW)
+        return ino_folder(n.id);
     if (n.kind != NODE_FOLDER)
         return FUSE_ROOT_ID;
     bool below = account_folder(r->fs->account, n.id, &f) == 0 && f.parent;
@@ -158,23 +163,21 @@ static int add_folders(struct request *r, uint32_t parent, bool *full)
     return err;
 }
 
-static bool add_message(struct request *r, const struct msg_info *m)
+static bool add_message(struct request *r, const struct view *v, const struct msg_info *m)
 {
     char name[256];
-    struct found found = {.kind = NODE_MESSAGE, .msg = *m, .listed = true};
+    struct found found = {
+        .kind = NODE_MESSAGE, .msg = *m, .listed = true, .fleeting = !v->announced};
     struct fuse_entry_param e;
     lookup_describe(r->fs, &found, &e);
     if (r->plus && !reading_listed(r->fs->reading, e.ino, r->tid, m->sized))
         e.ino = 0; /* the name only: the kernel takes no attributes of it */
-    message_name(r->fs, m, name);
-    if (!add_entry(r, name, &e, OFF_MESSAGES + (off_t)m->place))
-        return false;
-    r->off = OFF_MESSAGES + (off_t)m->place;
-    return true;
+    v->name(r->fs, m, name);
+    return add_entry(r, name, &e, OFF_MESSAGES + (off_t)m->place);
 }
 
 /* 0 when the buffer is full or nothing is left; -EINPROGRESS when more may come later. */
-static int add_messages(struct request *r, uint32_t folder)
+static int add_messages(struct request *r, const struct view *v, uint32_t folder)
 {
     struct msg_info *batch = mem_alloc(BATCH * sizeof *batch);
     size_t n = 0;
@@ -187,8 +190,10 @@ static int add_messages(struct request *r, uint32_t folder)
         err = account_list(r->fs->account, folder, (uint64_t)(r->off - OFF_MESSAGES), batch, BATCH,
                            &n, w);
         for (size_t i = 0; i < n && !err; i++)
-            if (!add_message(r, &batch[i]))
+            if ((!v->shows || v->shows(&batch[i])) && !add_message(r, v, &batch[i]))
                 n = 0; /* full */
+            else
+                r->off = OFF_MESSAGES + (off_t)batch[i].place;
     } while (!err && n > 0);
     free(batch);
     /* While it waits, the request is another thread's, and may have ended already. */
@@ -211,23 +216,28 @@ static void add_control(struct request *r)
 static void readdir_step(struct request *r)
 {
     struct node n = node_of(r->ino);
+    const struct view *v = view_of(n);
     int err = r->err;
     bool full = !err && r->off < OFF_MESSAGES && !add_dots(r);
-    if (!err && !full && r->off < OFF_MESSAGES && n.kind == NODE_FOLDER)
-        err = add_folders(r, n.id, &full);
+    if (!err && !full && r->off < OFF_MESSAGES && v) {
+        if (v->folders)
+            err = add_folders(r, n.id, &full);
+        else
+            r->off = OFF_MESSAGES;
+    }
     if (full) {
         request_bytes(r, r->out.data, r->out.len);
         return;
     }
-    if (!err && n.kind == NODE_FOLDER)
-        err = add_messages(r, n.id);
+    if (!err && v)
+        err = add_messages(r, v, n.id);
     else if (!err)
         add_control(r);
     if (err == -EINPROGRESS)
         return;
     /* Removed or renamed while it is open: what any file system says of that. */
     struct folder_info info;
-    if (err && n.kind == NODE_FOLDER && account_folder(r->fs->account, n.id, &info) != 0)
+    if (err && v && account_folder(r->fs->account, n.id, &info) != 0)
         err = -ENOENT;
     /* An error is reported only when there is nothing to report before it. */
     if (err && !r->out.len)

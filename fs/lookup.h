@@ -6,9 +6,11 @@
 
 struct found {
     enum node_kind kind;
-    struct folder_info folder; /* of NODE_FOLDER */
+    uint8_t view;              /* of NODE_VIEW */
+    struct folder_info folder; /* of NODE_FOLDER and NODE_VIEW */
     struct msg_info msg;       /* of NODE_MESSAGE */
     bool listed;               /* `name` is the name that readdir shows, and so stays */
+    bool fleeting;             /* nobody tells the kernel when `name` stands for it no longer */
     bool given;                /* `name` is not the message's own: it was moved here by that name */
 };
 

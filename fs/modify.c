@@ -7,9 +7,9 @@
 
 #include "fs/attr.h"
 #include "fs/lookup.h"
-#include "fs/name.h"
 #include "fs/notify.h"
 #include "fs/request.h"
+#include "fs/view.h"
 #include "fs/wish.h"
 #include "imap/base/mem.h"
 
@@ -34,7 +34,7 @@ static void unlink_step(struct request *r)
         return;
     }
     int err = lookup_name(r, r->ino, r->name, &found);
-    if (!err && found.kind == NODE_FOLDER)
+    if (!err && (found.kind == NODE_FOLDER || found.kind == NODE_VIEW))
         err = -EISDIR;
     else if (!err && found.kind != NODE_MESSAGE)
         err = -EPERM;
@@ -53,7 +53,7 @@ static void rmdir_step(struct request *r)
         return;
     }
     int err = lookup_name(r, r->ino, r->name, &found);
-    if (!err && found.kind == NODE_CONTROL)
+    if (!err && (found.kind == NODE_CONTROL || found.kind == NODE_VIEW))
         err = -EPERM;
     else if (!err && found.kind != NODE_FOLDER)
         err = -ENOTDIR;
@@ -95,8 +95,9 @@ static void mkdir_step(struct request *r)
 {
     struct found found;
     struct node parent = node_of(r->ino);
+    const struct view *v = view_of(parent);
     int err = r->err;
-    if (!err && parent.kind != NODE_FOLDER)
+    if (!err && !(v && v->mkdir))
         err = -EPERM;
     if (!err && r->phase == PHASE_FIND) {
         err = lookup_name(r, r->ino, r->name, &found);
@@ -104,7 +105,7 @@ static void mkdir_step(struct request *r)
             err = -EEXIST;
         if (err == -ENOENT) {
             r->phase = PHASE_ANSWER;
-            err = account_mkdir(r->fs->account, parent.id, r->name, &r->w);
+            err = v->mkdir(r, parent.id);
         }
         finish(r, err);
         return;
@@ -167,6 +168,10 @@ static int grant_wish(struct request *r, const struct found *other)
 static int check_target(struct request *r)
 {
     struct found found;
+    struct node source = node_of(r->ino), target = node_of(r->ino2);
+    const struct view *v = view_of(target);
+    if (v && !v->take)
+        return -EPERM;
     int err = lookup_name(r, r->ino2, r->name2, &found);
     if (err == -ENOENT) {
         r->phase = PHASE_MAKE;
@@ -184,7 +189,8 @@ static int check_target(struct request *r)
         r->phase = PHASE_ANSWER;
         return 0;
     }
-    if (r->id || found.kind != NODE_MESSAGE || r->ino == r->ino2 || r->which & RENAME_NOREPLACE)
+    if (r->id || found.kind != NODE_MESSAGE || source.id == target.id ||
+        r->which & RENAME_NOREPLACE)
         return -EEXIST; /* mail is never overwritten, and a folder may hold some */
     return grant_wish(r, &found);
 }
@@ -202,32 +208,12 @@ static int make_mailbox(struct request *r)
     return account_make(r->fs->account, target.id, &r->w);
 }
 
-/* "4711.eml" is the message with that UID, as soon as there is one. */
-static uint32_t uid_named(const char *name)
-{
-    char own[256];
-    uint32_t uid;
-    if (!name_parse_uid(name, &uid))
-        return 0;
-    name_uid_only(own, uid);
-    return strcmp(name, own) == 0 ? uid : 0;
-}
-
 static int ask_rename(struct request *r)
 {
-    struct account *a = r->fs->account;
     struct node target = node_of(r->ino2);
+    const struct view *v = view_of(target);
     r->phase = PHASE_ANSWER;
-    if (target.kind != NODE_FOLDER)
-        return -EPERM;
-    if (r->id)
-        return account_rename(a, r->id, target.id, r->name2, &r->w);
-    /* A message's name comes from the message; saying that it was changed would be a lie. */
-    if (r->ino == r->ino2)
-        return -EPERM;
-    const char *name = r->taken ? NULL : r->name2;
-    uint32_t name_of = name ? uid_named(name) : 0;
-    return account_move(a, r->msg.gen, r->msg.uid, target.id, name, name_of, &r->w);
+    return v && v->take ? v->take(r, target.id, r->taken ? NULL : r->name2) : -EPERM;
 }
 
 /* A caller who could not be made to try twice: for the kernel the one message has replaced the
@@ -293,23 +279,28 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
         fuse_reply_err(req, EPERM);
 }
 
+static void refuse_new(fuse_req_t req, fuse_ino_t parent)
+{
+    const struct view *v = view_of(node_of(parent));
+    int err = v ? v->create : -EOPNOTSUPP;
+    fuse_reply_err(req, err ? -err : EPERM);
+}
+
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi)
 {
-    (void)parent;
     (void)name;
     (void)mode;
     (void)fi;
-    fuse_reply_err(req, EOPNOTSUPP);
+    refuse_new(req, parent);
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
 {
-    (void)parent;
     (void)name;
     (void)mode;
     (void)dev;
-    fuse_reply_err(req, EOPNOTSUPP);
+    refuse_new(req, parent);
 }
 
 void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)

@@ -1,8 +1,10 @@
 #include "fs/node.h"
 
+#include <assert.h>
+
 #include "cache/account.h"
 
-enum { KIND = 60, ACCOUNT = 56, ID = 32 }; /* the lowest bit of each */
+enum { KIND = 60, ACCOUNT = 56, ID = 32, VIEW = 24 }; /* the lowest bit of each */
 enum { ACCOUNT_MAX = 0xf, ID_MAX = 0xffffff };
 enum { ONCE, DIRECTORY, MESSAGE }; /* kinds */
 
@@ -26,7 +28,8 @@ struct node node_of(fuse_ino_t ino)
     case ONCE:
         return ino < ONCE_COUNT ? once[ino] : (struct node){.kind = NODE_NONE};
     case DIRECTORY:
-        n.kind = low ? NODE_NONE : NODE_FOLDER;
+        n.view = (uint8_t)(low >> VIEW);
+        n.kind = n.view ? NODE_VIEW : NODE_FOLDER;
         return n;
     case MESSAGE:
         n.kind = NODE_MESSAGE;
@@ -50,6 +53,9 @@ fuse_ino_t ino_of(struct node n)
     switch (n.kind) {
     case NODE_FOLDER:
         return n.id == ACCOUNT_ROOT && !n.account ? FUSE_ROOT_ID : number(DIRECTORY, n, 0);
+    case NODE_VIEW:
+        assert(n.view > 0);
+        return number(DIRECTORY, n, (uint32_t)n.view << VIEW);
     case NODE_MESSAGE:
         return number(MESSAGE, n, n.uid);
     default:

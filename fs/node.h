@@ -26,6 +26,7 @@
 enum node_kind {
     NODE_NONE, /* a number that was never given out */
     NODE_FOLDER,
+    NODE_VIEW, /* a hidden directory that shows messages of a folder */
     NODE_MESSAGE,
     NODE_CONTROL, /* .imapfs, and what is in it */
     NODE_STATUS,
@@ -35,9 +36,13 @@ enum node_kind {
 struct node {
     enum node_kind kind;
     uint8_t account;
-    uint32_t id;  /* of a folder; the generation of a message */
+    uint8_t view; /* of NODE_VIEW: its place in the table of views (views.c), from 1 on */
+    uint32_t id;  /* of a folder, also of the one that a view shows; the generation of a message */
     uint32_t uid; /* of a message */
 };
+
+/* So many views there may be, with the folder itself. */
+enum { NODE_VIEWS = 256 };
 
 struct node node_of(fuse_ino_t ino);
 

@@ -13,6 +13,7 @@
 #include "fs/read.h"
 #include "fs/reading.h"
 #include "fs/request.h"
+#include "fs/view.h"
 #include "fs/xattr.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -80,7 +81,7 @@ static void statfs_step(struct request *r)
 {
     struct folder_detail d = {0};
     struct node n = node_of(r->ino);
-    uint32_t id = n.kind == NODE_FOLDER ? n.id : ACCOUNT_ROOT;
+    uint32_t id = view_of(n) ? n.id : ACCOUNT_ROOT;
     if (!r->woken && account_quota(r->fs->account, id, &r->w) == -EINPROGRESS)
         return;
     struct statvfs st = {.f_bsize = 1024, .f_frsize = 1024, .f_namemax = 255};

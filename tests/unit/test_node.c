@@ -16,7 +16,7 @@ static const enum node_kind ONCE[] = {NODE_CONTROL, NODE_STATUS, NODE_EVENTS};
 static const uint32_t IDS[] = {1, 2, 3, 255, 256, 65535, 65536, 0xfffffe, 0xffffff};
 static const uint32_t UIDS[] = {1,         2,          0x100,      0xffffff,  0x1000000,
                                 0x1000001, 0x7fffffff, 0x80000000, 0xffffffff};
-static const uint8_t ACCOUNTS[] = {0, 1, 15};
+static const uint8_t ACCOUNTS[] = {0, 1, 15}, VIEWS[] = {1, 2, 255};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -29,8 +29,10 @@ static size_t all_nodes(struct node *out)
     for (size_t a = 0; a < COUNT(ACCOUNTS); a++)
         for (size_t i = 0; i < COUNT(IDS); i++) {
             out[n++] = (struct node){.kind = NODE_FOLDER, .account = ACCOUNTS[a], .id = IDS[i]};
+            for (size_t v = 0; v < COUNT(VIEWS); v++)
+                out[n++] = (struct node){NODE_VIEW, ACCOUNTS[a], VIEWS[v], IDS[i], 0};
             for (size_t u = 0; u < COUNT(UIDS); u++)
-                out[n++] = (struct node){NODE_MESSAGE, ACCOUNTS[a], IDS[i], UIDS[u]};
+                out[n++] = (struct node){NODE_MESSAGE, ACCOUNTS[a], 0, IDS[i], UIDS[u]};
         }
     return n;
 }
@@ -47,6 +49,7 @@ static void test_round_trip(void **state)
         struct node back = node_of(ino_of(nodes[i]));
         assert_int_equal(back.kind, nodes[i].kind);
         assert_int_equal(back.account, nodes[i].account);
+        assert_int_equal(back.view, nodes[i].view);
         assert_int_equal(back.id, nodes[i].id);
         assert_int_equal(back.uid, nodes[i].uid);
     }
