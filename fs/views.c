@@ -6,18 +6,22 @@
 #include "fs/message.h"
 
 /* All views, in their places; the folder's own directory is the first. */
-#define VIEWS(X) X(view_folder)
+#define VIEWS(X)                                                                                   \
+    X(view_folder)                                                                                 \
+    X(view_unread)                                                                                 \
+    X(view_flagged)
 
 #define DECLARE(v) extern const struct view v;
 #define PLACE(v)   &(v),
+#define INDEX(v)   INDEX_OF_##v,
 
 VIEWS(DECLARE)
 
-static const struct view *const views[] = {VIEWS(PLACE)};
+enum { VIEWS(INDEX) COUNT };
 
-#define COUNT (sizeof views / sizeof *views)
+static const struct view *const views[COUNT] = {VIEWS(PLACE)};
 
-_Static_assert(COUNT <= NODE_VIEWS, "a node has room for the place of each view");
+_Static_assert((int)COUNT <= (int)NODE_VIEWS, "a node has room for the place of each view");
 
 const struct view *view_of(struct node n)
 {
