@@ -55,10 +55,8 @@ void wake_all(struct waiter *list, int err)
     }
 }
 
-struct op *account_op(struct account *a, enum op_kind kind, const char *mailbox,
-                      uint32_t uidvalidity, void (*done)(struct op *))
+struct op *account_op(struct account *a, struct op *op, void (*done)(struct op *))
 {
-    struct op *op = op_new(kind, mailbox, uidvalidity);
     op->ctx = a;
     op->done = done;
     return op;

@@ -227,8 +227,8 @@ int account_move(struct account *a, uint32_t gen, uint32_t uid, uint32_t dest, c
 /* Deletes the message, or moves it to the trash. */
 int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter *w);
 
-/* Changes flags: `text` is as STORE takes it, "+FLAGS (\Seen)". */
-int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *text,
+/* Changes flags. What the change holds stays the caller's. */
+int account_store(struct account *a, uint32_t gen, uint32_t uid, const struct flag_change *change,
                   struct waiter *w);
 
 int account_mkdir(struct account *a, uint32_t parent, const char *name, struct waiter *w);

@@ -50,9 +50,9 @@ struct fetch {
     bool no_memory; /* for what came */
     struct waiter *waiters;
 
-    struct op *op;   /* of a stream, else NULL */
-    uint64_t run;    /* of a stream: where its reader began to read straight on */
-    uint64_t reader; /* of a stream: how far its reader has come */
+    struct op_body *op; /* of a stream, else NULL */
+    uint64_t run;       /* of a stream: where its reader began to read straight on */
+    uint64_t reader;    /* of a stream: how far its reader has come */
 };
 
 enum {
@@ -199,7 +199,7 @@ static int by_offset(const struct chunk *x, const struct chunk *y)
     return x->off < y->off ? -1 : x->off > y->off;
 }
 
-struct body_op {
+struct reading {
     struct account *a;
     struct fetch *fetch;
     uint64_t number;
@@ -384,12 +384,11 @@ static void stream_drain(struct account *a, struct body *b, uint64_t off, uint64
         drop_chunk(a, b, b->chunks);
 }
 
-static void on_body_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+static void on_body_bytes(struct op_body *op, size_t at, struct blob *bytes)
 {
-    struct body_op *bo = op->ctx;
+    struct reading *bo = op->op.ctx;
     struct account *a = bo->a;
     struct fetch *f = bo->fetch;
-    (void)uid;
     account_lock(a);
     struct body *b = find_body(a, bo->number);
     uint64_t off = f->off + at;
@@ -468,7 +467,7 @@ static int take_end(struct account *a, struct body *b, const struct fetch *f)
 
 static void on_body_done(struct op *op)
 {
-    struct body_op *bo = op->ctx;
+    struct reading *bo = op->ctx;
     struct account *a = bo->a;
     struct fetch *f = bo->fetch;
     account_lock(a);
@@ -482,7 +481,7 @@ static void on_body_done(struct op *op)
         err = no_data(a, b, f);
     else if (!err)
         b->no_data = false;
-    if (!op->err && !op->pieces && f->got >= TELLING)
+    if (!op->err && !op_as_body(op)->pieces && f->got >= TELLING)
         a->bodies.pieces = PIECES_NO;
     a->bodies.inflight -= fetch_share(a, f);
     DL_DELETE(b->fetches, f);
@@ -516,7 +515,7 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
                                   uint32_t uid, uint64_t off, size_t len, enum kind kind)
 {
     bool stream = kind == STREAM || kind == WHOLE_STREAM;
-    struct op *op = op_new(OP_BODY, folder->facts.wire, folder->facts.uidvalidity);
+    struct op_body *op = op_body_new(folder->facts.wire, folder->facts.uidvalidity);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->off = off;
     f->len = len;
@@ -526,8 +525,8 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
     a->bodies.inflight += fetch_share(a, f);
     a->bodies.n_fetches++;
 
-    struct body_op *bo = mem_alloc(sizeof *bo);
-    *bo = (struct body_op){a, f, b->number};
+    struct reading *bo = mem_alloc(sizeof *bo);
+    *bo = (struct reading){a, f, b->number};
     op->uid = uid;
     op->off = off;
     op->len = (uint32_t)len;
@@ -535,10 +534,10 @@ static struct fetch *submit_fetch(struct account *a, struct body *b, const struc
     op->whole = f->whole;
     op->mark_seen = a->config->mark_seen;
     op->on_bytes = on_body_bytes;
-    op->done = on_body_done;
-    op->ctx = bo;
+    op->op.done = on_body_done;
+    op->op.ctx = bo;
     atomic_init(&op->used_at, clock_ms());
-    pool_submit(a->pool, op);
+    pool_submit(a->pool, &op->op);
     return f;
 }
 

@@ -81,10 +81,8 @@ static struct change *change_new(struct account *a, struct waiter *w)
     return c;
 }
 
-static struct op *change_op(struct change *c, enum op_kind kind, const struct folder *f,
-                            void (*done)(struct op *))
+static struct op *change_op(struct change *c, struct op *op, void (*done)(struct op *))
 {
-    struct op *op = op_new(kind, f->facts.wire, f->facts.uidvalidity);
     op->ctx = c;
     op->done = done;
     return op;
@@ -101,12 +99,6 @@ static void change_end(struct change *c, struct op *op, int err)
     op_free(op);
 }
 
-static void add_spare(struct op *op, const struct folder *f)
-{
-    for (size_t i = 0; i < f->facts.own_deleted.n; i++)
-        uidset_add(&op->spare, f->facts.own_deleted.r[i].lo, f->facts.own_deleted.r[i].hi);
-}
-
 /* Finds a message that nothing else is being done to. */
 static int find_message(struct account *a, uint32_t gen, uint32_t uid, struct folder **f,
                         struct msg **m)
@@ -117,19 +109,14 @@ static int find_message(struct account *a, uint32_t gen, uint32_t uid, struct fo
     return find_pending(a, (*f)->gen, (*m)->uid) ? -EBUSY : 0;
 }
 
-/* The operation of a change that takes the message away from where it is. */
-static struct op *message_op(struct change *c, struct folder *f, const struct msg *m,
-                             enum op_kind kind, void (*done)(struct op *))
+/* Begins a change that takes the message away from where it is. */
+static void take_away(struct change *c, const struct folder *f, const struct msg *m)
 {
     c->gen = f->gen;
     c->uid = m->uid;
     c->was = *m;
     c->label = mem_strdup(msgtable_label(&f->facts.msgs, m));
     pending_begin(c->a, c->gen, c->uid);
-    struct op *op = change_op(c, kind, f, done);
-    op->uid = m->uid;
-    add_spare(op, f);
-    return op;
 }
 
 /* The UIDs of a folder are void under a new UIDVALIDITY: it is loaded anew. */
@@ -148,13 +135,13 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 
 /* Is the new UID one of the folder that is known? Under which UIDVALIDITY the UIDs are of a folder
  * of which nothing is known yet, COPYUID is the first to tell. */
-static bool is_of(struct folder *d, const struct op *op)
+static bool is_of(struct folder *d, uint32_t new_uid, uint32_t new_uidvalidity)
 {
-    if (!op->new_uid || !op->new_uidvalidity)
+    if (!new_uid || !new_uidvalidity)
         return false;
     if (!d->facts.uidvalidity && !d->facts.loaded && !d->sync && !d->facts.msgs.n)
-        d->facts.uidvalidity = op->new_uidvalidity;
-    return d->facts.uidvalidity == op->new_uidvalidity;
+        d->facts.uidvalidity = new_uidvalidity;
+    return d->facts.uidvalidity == new_uidvalidity;
 }
 
 /* A message that the server has not described yet where it is now is presumed to be there what it
@@ -181,38 +168,39 @@ static void presume(struct change *c, struct folder *d, struct msg *m, bool is_n
 }
 
 /* The folder is another one than is known, or it is not said where in it the message is. */
-static void arrive_unseen(struct account *a, struct folder *d, const struct op *op)
+static void arrive_unseen(struct account *a, struct folder *d, uint32_t new_uid)
 {
     fresh_forget(&d->fresh); /* what was not there may be there now */
-    if (op->new_uid && d->facts.uidvalidity)
+    if (new_uid && d->facts.uidvalidity)
         watch_poll(a, d);
 }
 
 /* Puts the moved message where it is now, if it is certain where that is. UIDNEXT stays as it is,
  * so that the next sync asks for the message as for all that is new, and presumes nothing. */
-static void arrive(struct change *c, struct folder *d, const struct op *op)
+static void arrive(struct change *c, struct folder *d, const struct op_move *op, uint32_t new_uid)
 {
     struct account *a = c->a;
-    bool sure = is_of(d, op), is_new = sure && !msgtable_knows(&d->facts.msgs, op->new_uid);
-    struct msg *m = sure ? folder_add(d, op->new_uid) : NULL;
+    bool sure = is_of(d, new_uid, op->copies_validity),
+         is_new = sure && !msgtable_knows(&d->facts.msgs, new_uid);
+    struct msg *m = sure ? folder_add(d, new_uid) : NULL;
     if (!m) {
-        arrive_unseen(a, d, op);
+        arrive_unseen(a, d, new_uid);
         return;
     }
-    if (op->new_uid < UINT32_MAX) {
+    if (new_uid < UINT32_MAX) {
         /* It got the next one there was. */
-        fresh_none_from(&d->fresh, op->new_uid + 1, op->submitted);
+        fresh_none_from(&d->fresh, new_uid + 1, op->op.submitted);
     }
     if (!(m->flags & MSG_NAMED)) {
         presume(c, d, m, is_new);
         d->news.version++;
         if (m->flags & MSG_NAMED && msg_visible(m))
             folder_event(a, d, m, EVENT_NEW);
-        else if (d->facts.uidnext == op->new_uid && op->new_uid < UINT32_MAX)
+        else if (d->facts.uidnext == new_uid && new_uid < UINT32_MAX)
             d->facts.uidnext++; /* not described where it was, it will not be here: nobody waits for
                                    it */
     }
-    a->hooks.msg_came(a->hooks.ctx, folder_id(a, d), op->new_uid);
+    a->hooks.msg_came(a->hooks.ctx, folder_id(a, d), new_uid);
 }
 
 /* The message is not where it was: gone, or flagged \Deleted where nothing more could be done. */
@@ -241,20 +229,22 @@ static void leave(struct change *c, bool expunged)
 static void on_moved(struct op *op)
 {
     struct change *c = op->ctx;
+    const struct op_move *o = op_as_move(op);
+    uint32_t new_uid = uidmap_get(&o->copies, c->uid);
     struct account *a = c->a;
     account_lock(a);
     struct folder *d = folder_by_id(a, c->dest);
     if (d)
         d->arrivals--;
     if (!op->err && d) {
-        arrive(c, d, op);
-        moved_note(a, c->gen, c->uid, d, op, c->name, c->name_of);
+        arrive(c, d, o, new_uid);
+        moved_note(a, c->gen, c->uid, d, new_uid, o->copies_validity, c->name, c->name_of);
         if (c->name)
             a->hooks.entry_stale(a->hooks.ctx, c->dest, c->name);
         folder_tell(a, d);
     }
     if (!op->err)
-        leave(c, op->expunged);
+        leave(c, uidset_has(&o->gone, c->uid));
     pending_end(a, c->gen, c->uid);
     check_stale(a, c->gen, op->err);
     account_unlock(a);
@@ -274,17 +264,19 @@ static int submit_move(struct account *a, uint32_t gen, uint32_t uid, struct fol
     if (d->removing)
         return -EBUSY;
     struct change *c = change_new(a, w);
-    struct op *op = message_op(c, f, m, OP_MOVE, on_moved);
+    take_away(c, f, m);
     c->dest = folder_id(a, d);
     c->name = name ? mem_strdup(name) : NULL;
     c->name_of = name_of;
-    op->dest = mem_strdup(d->facts.wire);
+    struct op_move *op = op_move_new(f->facts.wire, f->facts.uidvalidity, d->facts.wire);
+    uidset_add(&op->uids, m->uid, m->uid);
+    uidset_join(&op->spare, &f->facts.own_deleted);
     if (d->facts.loaded && d->facts.uidvalidity) {
         op->dest_uidnext = d->facts.uidnext ? d->facts.uidnext : 1;
         op->dest_uidvalidity = d->facts.uidvalidity;
     }
     d->arrivals++;
-    pool_submit(a->pool, op);
+    pool_submit(a->pool, change_op(c, &op->op, on_moved));
     return -EINPROGRESS;
 }
 
@@ -308,11 +300,22 @@ static void on_deleted(struct op *op)
     struct account *a = c->a;
     account_lock(a);
     if (!op->err)
-        leave(c, op->expunged);
+        leave(c, uidset_has(&op_as_delete(op)->gone, c->uid));
     pending_end(a, c->gen, c->uid);
     check_stale(a, c->gen, op->err);
     account_unlock(a);
     change_end(c, op, op->err);
+}
+
+static void submit_delete(struct account *a, struct folder *f, const struct msg *m,
+                          struct waiter *w)
+{
+    struct change *c = change_new(a, w);
+    take_away(c, f, m);
+    struct op_delete *op = op_delete_new(f->facts.wire, f->facts.uidvalidity);
+    uidset_add(&op->uids, m->uid, m->uid);
+    uidset_join(&op->spare, &f->facts.own_deleted);
+    pool_submit(a->pool, change_op(c, &op->op, on_deleted));
 }
 
 /* Where deleted mail goes; NULL: nowhere. *err when there ought to be such a folder and is not. */
@@ -358,7 +361,7 @@ int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter 
     if (!err && trash && trash != f) {
         err = submit_move(a, gen, uid, trash, NULL, 0, w);
     } else if (!err) {
-        pool_submit(a->pool, message_op(change_new(a, w), f, m, OP_DELETE, on_deleted));
+        submit_delete(a, f, m, w);
         err = -EINPROGRESS;
     }
     account_unlock(a);
@@ -367,23 +370,17 @@ int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter 
 
 /* ---- flags, quota ---- */
 
-static void on_plain_done(struct op *op)
+static void on_stored(struct op *op)
 {
     struct change *c = op->ctx;
-    struct account *a = c->a;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, c->folder);
-    if (f && op->kind == OP_QUOTA && !op->err) {
-        f->facts.quota_used = op->quota_used;
-        f->facts.quota_limit = op->quota_limit;
-    }
-    if (op->kind == OP_STORE)
-        check_stale(a, c->gen, op->err);
-    account_unlock(a);
+    account_lock(c->a);
+    check_stale(c->a, c->gen, op->err);
+    account_unlock(c->a);
     change_end(c, op, op->err);
 }
 
-int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *text, struct waiter *w)
+int account_store(struct account *a, uint32_t gen, uint32_t uid, const struct flag_change *change,
+                  struct waiter *w)
 {
     struct folder *f;
     account_lock(a);
@@ -391,13 +388,26 @@ int account_store(struct account *a, uint32_t gen, uint32_t uid, const char *tex
     if (m) {
         struct change *c = change_new(a, w);
         c->gen = f->gen;
-        struct op *op = change_op(c, OP_STORE, f, on_plain_done);
-        op->uid = m->uid;
-        op->text = mem_strdup(text);
-        pool_submit(a->pool, op);
+        struct op_store *op = op_store_new(f->facts.wire, f->facts.uidvalidity);
+        uidset_add(&op->uids, m->uid, m->uid);
+        flag_change_copy(&op->change, change);
+        pool_submit(a->pool, change_op(c, &op->op, on_stored));
     }
     account_unlock(a);
     return m ? -EINPROGRESS : -ESTALE;
+}
+
+static void on_quota(struct op *op)
+{
+    struct change *c = op->ctx;
+    account_lock(c->a);
+    struct folder *f = folder_by_id(c->a, c->folder);
+    if (f && !op->err) {
+        f->facts.quota_used = op_as_quota(op)->used;
+        f->facts.quota_limit = op_as_quota(op)->limit;
+    }
+    account_unlock(c->a);
+    change_end(c, op, op->err);
 }
 
 int account_quota(struct account *a, uint32_t folder, struct waiter *w)
@@ -410,7 +420,7 @@ int account_quota(struct account *a, uint32_t folder, struct waiter *w)
     if (f) {
         struct change *c = change_new(a, w);
         c->folder = folder;
-        pool_submit(a->pool, change_op(c, OP_QUOTA, f, on_plain_done));
+        pool_submit(a->pool, change_op(c, &op_quota_new(f->facts.wire)->op, on_quota));
         err = -EINPROGRESS;
     }
     account_unlock(a);
@@ -444,10 +454,7 @@ int account_mkdir(struct account *a, uint32_t parent, const char *name, struct w
         c->folder = parent;
         c->wire = mem_strdup(buf_str(&wire));
         c->delim = p->facts.delim ? p->facts.delim : a->tree.root->facts.delim;
-        struct op *op = op_new(OP_CREATE, c->wire, 0);
-        op->ctx = c;
-        op->done = on_created;
-        pool_submit(a->pool, op);
+        pool_submit(a->pool, change_op(c, &op_create_new(c->wire)->op, on_created));
         err = -EINPROGRESS;
     }
     account_unlock(a);
@@ -484,7 +491,7 @@ int account_make(struct account *a, uint32_t folder, struct waiter *w)
     } else {
         struct change *c = change_new(a, w);
         c->folder = folder;
-        pool_submit(a->pool, change_op(c, OP_CREATE, f, on_made));
+        pool_submit(a->pool, change_op(c, &op_create_new(f->facts.wire)->op, on_made));
     }
     account_unlock(a);
     return err;
@@ -537,11 +544,10 @@ int account_rmdir(struct account *a, uint32_t folder, struct waiter *w)
     } else {
         struct change *c = change_new(a, w);
         c->folder = folder;
-        struct op *op = change_op(c, OP_REMOVE, f, on_removed);
-        op->delim = f->facts.delim;
+        struct op_remove *op = op_remove_new(f->facts.wire, f->facts.uidvalidity, f->facts.delim);
         f->removing = true;
-        add_spare(op, f);
-        pool_submit(a->pool, op);
+        uidset_join(&op->spare, &f->facts.own_deleted);
+        pool_submit(a->pool, change_op(c, &op->op, on_removed));
     }
     account_unlock(a);
     return err;
@@ -579,11 +585,9 @@ int account_rename(struct account *a, uint32_t folder, uint32_t parent, const ch
         c->folder = folder;
         c->dest = parent;
         c->wire = mem_strdup(buf_str(&wire));
-        struct op *op = change_op(c, OP_RENAME, f, on_renamed);
-        op->dest = mem_strdup(c->wire);
-        op->delim = f->facts.delim;
+        struct op_rename *op = op_rename_new(f->facts.wire, c->wire, f->facts.delim);
         listing_rename_begin(a);
-        pool_submit(a->pool, op);
+        pool_submit(a->pool, change_op(c, &op->op, on_renamed));
         err = -EINPROGRESS;
     }
     account_unlock(a);

@@ -163,13 +163,12 @@ void header_keep(struct account *a, const struct folder *f, const struct msg *m)
 
 /* ---- fetching ---- */
 
-static void on_header_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+static void on_header_bytes(struct op_header *op, uint32_t uid, struct blob *bytes)
 {
-    struct header_set *set = op->ctx;
+    struct header_set *set = op->op.ctx;
     struct account *a = set->a;
     struct buf fields = {0};
     struct waiter *woken = NULL;
-    (void)at; /* they come whole */
     if (!bytes) {
         set->no_memory = true;
         return;
@@ -268,14 +267,13 @@ static struct header *fetch(struct account *a, const struct folder *f, const str
     most -= gather(a, f, m->uid, UINT32_MAX, most, &set->uids);
     /* Who comes from the other end, or in no order, has the others behind him. */
     gather(a, f, m->uid > most ? m->uid - most - 1 : 0, m->uid, most, &set->uids);
-    struct op *op = op_new(OP_HEADER, f->facts.wire, f->facts.uidvalidity);
-    for (size_t i = 0; i < set->uids.n; i++)
-        uidset_add(&op->uids, set->uids.r[i].lo, set->uids.r[i].hi);
-    op->text = mem_strdup(ACCOUNT_FIELDS);
+    struct op_header *op =
+        op_header_new(f->facts.wire, f->facts.uidvalidity, mem_strdup(ACCOUNT_FIELDS));
+    uidset_join(&op->uids, &set->uids);
     op->on_bytes = on_header_bytes;
-    op->done = on_header_done;
-    op->ctx = set;
-    pool_submit(a->pool, op);
+    op->op.done = on_header_done;
+    op->op.ctx = set;
+    pool_submit(a->pool, &op->op);
     return h;
 }
 

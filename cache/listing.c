@@ -55,9 +55,9 @@ static void read_attrs(struct listed *l, const struct arg *attrs)
 }
 
 /* Named twice, what was said last counts. */
-static bool on_listed(struct op *op, struct str name, char delim, const struct arg *attrs)
+static bool on_listed(struct op_list *op, struct str name, char delim, const struct arg *attrs)
 {
-    struct listing *l = op->ctx;
+    struct listing *l = op->op.ctx;
     struct listed *row;
     if (memchr(name.p, '\0', name.n) || memchr(name.p, '\r', name.n) ||
         memchr(name.p, '\n', name.n)) {
@@ -235,12 +235,12 @@ static void ask_listing(struct account *a, bool confirms)
     l->confirms = confirms;
     l->changes = a->listings.changes;
     l->began = clock_ms();
-    struct op *op = op_new(OP_LIST, NULL, 0);
-    op->ctx = l;
+    struct op_list *op = op_list_new();
+    op->op.ctx = l;
+    op->op.done = on_list_done;
     op->on_list = on_listed;
-    op->done = on_list_done;
     a->listings.on = true;
-    pool_submit(a->pool, op);
+    pool_submit(a->pool, &op->op);
 }
 
 void listing_rename_begin(struct account *a)

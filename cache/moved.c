@@ -87,9 +87,9 @@ static void note_alias(struct account *a, const struct target *to, const char *n
 }
 
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
-                const struct op *op, const char *name, uint32_t name_of)
+                uint32_t new_uid, uint32_t new_uidvalidity, const char *name, uint32_t name_of)
 {
-    if (!op->new_uid || !op->new_uidvalidity)
+    if (!new_uid || !new_uidvalidity)
         return;
     uint64_t from = msg_number(gen, uid);
     struct moved *m;
@@ -100,8 +100,7 @@ void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct fold
     }
     m = mem_zalloc(sizeof *m);
     m->from = from;
-    m->to =
-        (struct target){.folder = dest->id, .uidvalidity = op->new_uidvalidity, .uid = op->new_uid};
+    m->to = (struct target){.folder = dest->id, .uidvalidity = new_uidvalidity, .uid = new_uid};
     is_in(&m->to, dest); /* its generation, if it is known */
     HASH_ADD(hh, a->moves.moved, from, sizeof from, m);
     if (HASH_COUNT(a->moves.moved) > MOVED_MAX) {

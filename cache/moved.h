@@ -9,18 +9,17 @@ struct account;
 struct alias;
 struct folder;
 struct moved;
-struct op;
 
 struct moves {
     struct moved *moved;   /* by the number a message had: a hash table */
     struct alias *aliases; /* by the name that the user gave: a hash table */
 };
 
-/* The message was moved to `dest`, as the answer to `op` says (COPYUID), where it is to be found by
- * `name` (NULL: by none that was given) until there is or was another message with the UID
- * `name_of`. */
+/* The message was moved to `dest`, where it has the UID `new_uid` (COPYUID; 0: that is not known)
+ * under this UIDVALIDITY (0: likewise), and is to be found by `name` (NULL: by none that was given)
+ * until there is or was another message with the UID `name_of`. */
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
-                const struct op *op, const char *name, uint32_t name_of);
+                uint32_t new_uid, uint32_t new_uidvalidity, const char *name, uint32_t name_of);
 
 /* If it was moved, its number there. */
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);

@@ -47,7 +47,7 @@ struct awaited {
 struct batch {
     struct batch *prev, *next;
     struct account *a;
-    struct op *op;
+    struct op_bodies *op;
     uint32_t gen;
     uint32_t kept;         /* the UID that is kept back; 0: all of them are */
     struct uidset pending; /* what has not come yet */
@@ -94,10 +94,9 @@ static bool can_go_up(const struct account *a, const struct batch *b, const stru
            got == m->size && got == announced && got < BODY_FIRST_WINDOW;
 }
 
-static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+static void on_ahead_bytes(struct op_bodies *op, uint32_t uid, struct blob *bytes)
 {
-    (void)at; /* small ones come whole */
-    struct batch *b = op->ctx;
+    struct batch *b = op->op.ctx;
     struct account *a = b->a;
     struct folder *f;
     if (!bytes)
@@ -106,7 +105,7 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
     uint64_t came = bytes->len < b->left ? bytes->len : b->left;
     b->left -= came;
     *b->inflight -= came;
-    if (op->background)
+    if (op->op.background)
         a->ahead.n_bytes += bytes->len;
     uidset_remove(&b->pending, uid);
     struct waiter *waiters = take_awaited(b, uid);
@@ -128,7 +127,7 @@ static void on_ahead_bytes(struct op *op, uint32_t uid, size_t at, struct blob *
  * he has waited for as long as he would have then. */
 static int missed(const struct account *a, const struct batch *b)
 {
-    const struct op *op = b->op;
+    const struct op *op = &b->op->op;
     bool late = op->err == -ETIMEDOUT || clock_ms() - b->began >= a->config->pool.timeout;
     return !op->background && (b->n == 1 || late) ? op->err : 0;
 }
@@ -243,12 +242,12 @@ static struct batch *new_batch(struct account *a, const struct folder *f, size_t
     b->len = len;
     b->inflight = ahead ? &a->ahead.inflight : &a->bodies.inflight;
     b->began = clock_ms();
-    b->op = op_new(OP_BODIES, f->facts.wire, f->facts.uidvalidity);
-    b->op->background = ahead;
+    b->op = op_bodies_new(f->facts.wire, f->facts.uidvalidity);
     b->op->len = (uint32_t)len;
     b->op->on_bytes = on_ahead_bytes;
-    b->op->done = on_ahead_done;
-    b->op->ctx = b;
+    b->op->op.background = ahead;
+    b->op->op.done = on_ahead_done;
+    b->op->op.ctx = b;
     DL_APPEND(a->ahead.batches, b);
     return b;
 }
@@ -269,7 +268,7 @@ static void submit(struct account *a, const struct folder *f, struct gathered *g
     for (size_t i = 0; i < g->set.n; i++)
         uidset_add(&b->pending, g->set.r[i].lo, g->set.r[i].hi);
     expect(b, g->n, g->bytes);
-    pool_submit(a->pool, b->op);
+    pool_submit(a->pool, &b->op->op);
 }
 
 struct walk_lead prefetch_read(struct account *a, const struct folder *f, struct msg *m,
@@ -344,7 +343,7 @@ bool prefetch_await(struct account *a, const struct folder *f, const struct msg 
     if (!b || off >= b->len)
         return false;
     /* What was asked for ahead may have megabytes before it while it waits for a connection. */
-    if (b->op->background && withdraw(a, b, m))
+    if (b->op->op.background && withdraw(a, b, m))
         return false;
     await(b, m->uid, w);
     return true;
@@ -357,7 +356,7 @@ bool prefetch_join(struct account *a, const struct folder *f, const struct msg *
         return false;
     struct batch *b;
     DL_FOREACH (a->ahead.batches, b) {
-        if (b->gen == f->gen && !b->op->background && b->n < TOGETHER &&
+        if (b->gen == f->gen && !b->op->op.background && b->n < TOGETHER &&
             pool_amend(a->pool, b->op, m->uid, true))
             break;
     }
@@ -373,6 +372,6 @@ bool prefetch_join(struct account *a, const struct folder *f, const struct msg *
     expect(b, 1, msg_size(m));
     await(b, m->uid, w);
     if (!joins)
-        pool_submit(a->pool, b->op);
+        pool_submit(a->pool, &b->op->op);
     return true;
 }

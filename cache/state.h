@@ -39,8 +39,7 @@ struct account {
 void account_lock(struct account *a);
 void account_unlock(struct account *a);
 
-/* An operation for this account: `done` finds the account in op->ctx. */
-struct op *account_op(struct account *a, enum op_kind kind, const char *mailbox,
-                      uint32_t uidvalidity, void (*done)(struct op *));
+/* Makes it an operation for this account: `done` finds the account in op->ctx. */
+struct op *account_op(struct account *a, struct op *op, void (*done)(struct op *));
 
 #endif

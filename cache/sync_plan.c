@@ -99,7 +99,7 @@ static void on_look_done(struct op *op)
     if (op->patient && (op->err == -EIO || op->err == -ENOENT))
         watch_tree(a); /* perhaps the mailbox is gone */
     if (s && !op->err)
-        plan(a, s, &op->state);
+        plan(a, s, &op_as_check(op)->state);
     sync_step_done(a, op, s);
 }
 
@@ -107,14 +107,14 @@ void sync_look(struct account *a, struct sync *s)
 {
     struct folder *f = s->folder;
     /* UIDVALIDITY is what the look is to find out, so none is demanded. */
-    struct op *op = account_op(a, OP_CHECK, f->facts.wire, 0, on_look_done);
-    op->cookie = s->number;
-    op->modseq = f->facts.loaded ? f->facts.modseq : 0;
-    op->modseq_validity = f->facts.uidvalidity;
-    op->patient = s->patient;
-    op->thorough = f->watch.thorough;
-    op->changed = f->watch.hints & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
+    struct op_check *look = op_check_new(f->facts.wire);
+    look->op.cookie = s->number;
+    look->op.patient = s->patient;
+    look->modseq = f->facts.loaded ? f->facts.modseq : 0;
+    look->modseq_validity = f->facts.uidvalidity;
+    look->thorough = f->watch.thorough;
+    look->changed = f->watch.hints & (CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS);
     f->watch.thorough = false;
-    s->look = op;
-    pool_submit(a->pool, op);
+    s->look = &look->op;
+    pool_submit(a->pool, account_op(a, &look->op, on_look_done));
 }

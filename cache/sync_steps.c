@@ -99,8 +99,9 @@ static void on_uids_done(struct op *op)
     account_lock(a);
     struct sync *s = sync_of_step(a, op);
     bool refused = s && op->err != -ENOENT && forgive(op);
-    if (s && !op->err && !refused && is_plausible(s, &op->found)) {
-        compare_uids(a, s, &op->found, true);
+    const struct uidset *found = &op_as_search(op)->found;
+    if (s && !op->err && !refused && is_plausible(s, found)) {
+        compare_uids(a, s, found, true);
     } else if (s && !op->err) {
         if (!refused)
             log_warn("%s: SEARCH and EXISTS disagree about what there is: not believed",
@@ -165,16 +166,40 @@ static void on_bare_done(struct op *op)
 
 /* ---- questions ---- */
 
-static struct op *step_op(struct account *a, struct sync *s, enum op_kind kind, char *text,
+static struct op *step_op(struct account *a, const struct sync *s, struct op *op,
+                          void (*done)(struct op *))
+{
+    op->cookie = s->number;
+    return account_op(a, op, done);
+}
+
+/* The step before may have gone over another connection, which knew of more: so what asks what
+ * there is asks for what is new, too. The text of each is the operation's. */
+static struct op *meta_op(struct account *a, const struct sync *s, char *uids,
                           void (*done)(struct op *))
 {
     const struct folder_facts *facts = &s->folder->facts;
-    struct op *op = account_op(a, kind, facts->wire, facts->uidvalidity, done);
-    op->cookie = s->number;
-    op->text = text;
-    /* The step before may have gone over another connection, which knew of more. */
-    op->refresh = kind == OP_SEARCH || (kind == OP_META && !s->load.on);
-    return op;
+    struct op_meta *meta = op_meta_new(facts->wire, facts->uidvalidity, uids);
+    meta->refresh = !s->load.on;
+    return step_op(a, s, &meta->op, done);
+}
+
+static struct op *flags_op(struct account *a, const struct sync *s, char *uids, uint64_t modseq,
+                           void (*done)(struct op *))
+{
+    const struct folder_facts *facts = &s->folder->facts;
+    struct op_flags *flags = op_flags_new(facts->wire, facts->uidvalidity, uids);
+    flags->modseq = modseq;
+    return step_op(a, s, &flags->op, done);
+}
+
+static struct op *search_op(struct account *a, const struct sync *s, char *keys,
+                            void (*done)(struct op *))
+{
+    const struct folder_facts *facts = &s->folder->facts;
+    struct op_search *search = op_search_new(facts->wire, facts->uidvalidity, keys);
+    search->refresh = true;
+    return step_op(a, s, &search->op, done);
 }
 
 static void ask_uids(struct account *a, struct sync *s)
@@ -186,11 +211,11 @@ static void ask_uids(struct account *a, struct sync *s)
     uidset_free(&s->census.went);
     if (s->todo & SYNC_UIDS) {
         s->todo &= ~(unsigned)SYNC_UIDS;
-        op = step_op(a, s, OP_SEARCH, mem_strdup("ALL"), on_uids_done);
+        op = search_op(a, s, mem_strdup("ALL"), on_uids_done);
     } else {
         s->todo &= ~(unsigned)SYNC_ROWS;
         s->census.by_rows = true;
-        op = step_op(a, s, OP_FLAGS, mem_strdup("1:*"), on_rows_done);
+        op = flags_op(a, s, mem_strdup("1:*"), 0, on_rows_done);
     }
     pool_submit(a->pool, op);
 }
@@ -203,14 +228,13 @@ void sync_step(struct account *a, struct sync *s)
         s->todo &= ~(unsigned)SYNC_NEW;
         s->met_upto = 0;
         buf_addf(&set, "%u:*", s->from);
-        op = step_op(a, s, OP_META, buf_steal(&set), on_new_done);
+        op = meta_op(a, s, buf_steal(&set), on_new_done);
     } else if (s->todo & SYNC_FLAGS) {
         s->todo &= ~(unsigned)SYNC_FLAGS;
-        op = step_op(a, s, OP_FLAGS, mem_strdup("1:*"), on_flags_done);
-        op->modseq = s->folder->facts.modseq;
+        op = flags_op(a, s, mem_strdup("1:*"), s->folder->facts.modseq, on_flags_done);
     } else if (s->todo & SYNC_BARE) {
         s->todo &= ~(unsigned)SYNC_BARE;
-        op = step_op(a, s, OP_FLAGS, holes_take_undescribed(&s->holes), on_bare_done);
+        op = flags_op(a, s, holes_take_undescribed(&s->holes), 0, on_bare_done);
     } else if (s->todo & (SYNC_UIDS | SYNC_ROWS)) {
         ask_uids(a, s);
         return;
@@ -218,10 +242,10 @@ void sync_step(struct account *a, struct sync *s)
         s->todo &= ~(unsigned)SYNC_PROBE;
         s->probe_seen = false;
         buf_addf(&set, "%u", s->probe);
-        op = step_op(a, s, OP_META, buf_steal(&set), on_probe_done);
+        op = meta_op(a, s, buf_steal(&set), on_probe_done);
     } else {
         s->todo &= ~(unsigned)SYNC_HOLES;
-        op = step_op(a, s, OP_META, holes_ask(&s->holes), on_holes_done);
+        op = meta_op(a, s, holes_ask(&s->holes), on_holes_done);
     }
     pool_submit(a->pool, op);
 }

@@ -204,7 +204,11 @@ static void setflags_step(struct request *r)
         request_err(r, r->err);
         return;
     }
-    int err = account_store(r->fs->account, n.id, n.uid, buf_str(&r->out), &r->w);
+    struct flag_change change = {0};
+    int err = flag_change_read(&change, r->out.data, r->out.len);
+    if (!err)
+        err = account_store(r->fs->account, n.id, n.uid, &change, &r->w);
+    flag_change_free(&change);
     if (err != -EINPROGRESS)
         request_err(r, err);
 }
@@ -226,17 +230,17 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     struct node n = node_of(ino);
     unsigned which = find_attr(name, n.kind);
     int err = may_set(which, name, flags);
-    struct buf text = {0};
+    struct flag_change change = {0};
     if (!err)
-        err = flags_to_store(value, size, &text);
+        err = flag_change_read(&change, value, size);
+    flag_change_free(&change);
     if (err) {
-        buf_free(&text);
         fuse_reply_err(req, -err);
         return;
     }
     struct request *r = request_new(req, setflags_step);
     r->ino = ino;
-    r->out = text;
+    buf_add(&r->out, value, size);
     request_run(r);
 }
 

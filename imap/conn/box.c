@@ -48,11 +48,10 @@ void conn_deselect(struct conn *c, const char *mailbox, char delim)
 /* May the server be asked to tell what has changed since? Also while the ENABLE in front of it is
  * in flight: a reconnect is followed by looks at once, and it is then that much may have changed.
  */
-static bool may_resync(const struct conn *c, const struct op *op)
+static bool may_resync(const struct conn *c)
 {
     return (c->session.qresync || c->session.enable_tag) && !c->session.no_resync &&
-           pool_may_ask(c->pool, EXTRA_RESYNC) && op->kind == OP_CHECK && op->modseq &&
-           op->modseq_validity;
+           pool_may_ask(c->pool, EXTRA_RESYNC);
 }
 
 void conn_select(struct conn *c, struct op *op, bool write)
@@ -66,9 +65,11 @@ void conn_select(struct conn *c, struct op *op, bool write)
     struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
     buf_adds(b, write ? "SELECT " : "EXAMINE ");
     conn_mailbox(c, b, op->mailbox);
-    if (may_resync(c, op)) {
-        c->box.resync = op->modseq_validity;
-        buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", op->modseq_validity, op->modseq);
+    uint64_t modseq;
+    uint32_t validity;
+    if (may_resync(c) && op_resyncs(op, &modseq, &validity)) {
+        c->box.resync = validity;
+        buf_addf(b, " (QRESYNC (%u %" PRIu64 "))", validity, modseq);
     } else if (caps_has(&c->caps, CAP_CONDSTORE)) {
         buf_adds(b, " (CONDSTORE)");
     }

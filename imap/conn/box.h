@@ -5,6 +5,7 @@
 #include "imap/conn/op.h"
 
 struct conn;
+struct response;
 
 /* The selected mailbox. */
 struct box {

@@ -26,13 +26,14 @@ void conn_finish(struct conn *c, struct op *op, int err)
  * nothing, or that it is not there. */
 static void take_notice(struct conn *c, const struct op *op)
 {
-    if (!op_class(op)->select || !op->uid)
+    uint32_t uid = op_class(op)->select ? op_highest_uid(op) : 0;
+    if (!uid)
         return;
-    if (!c->box.just_selected && op->uid >= c->box.heard && op->uid >= c->box.state.uidnext) {
+    if (!c->box.just_selected && uid >= c->box.heard && uid >= c->box.state.uidnext) {
         buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "NOOP");
         conn_end(c);
     }
-    box_heard(c, op->uid);
+    box_heard(c, uid);
 }
 
 void conn_start(struct conn *c, struct op *op)
@@ -50,12 +51,12 @@ void conn_start(struct conn *c, struct op *op)
 static void begin_op(struct conn *c, struct op *op, bool refused)
 {
     const struct op_class *class = op_class(op);
-    bool write = class->write || op->mark_seen;
+    bool write = op_writes(op);
     if (write && pool_config(c->pool)->read_only)
         conn_finish(c, op, -EROFS);
     else if (refused)
         conn_finish(c, op, -EBUSY);
-    else if (op->stream && c->index == 0)
+    else if (op_streams(op) && c->index == 0)
         conn_finish(c, op, -ECANCELED); /* there is no other: this one is not to be blocked */
     else if (class->write && box_fits(c, op, write) && c->box.read_only)
         conn_finish(c, op, -EACCES);

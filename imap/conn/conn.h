@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "imap/base/blob.h"
 #include "imap/conn/box.h"
 #include "imap/conn/cmd.h"
 #include "imap/conn/config.h"

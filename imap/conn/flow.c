@@ -37,25 +37,7 @@ static bool find_owner(struct conn *c, const char *head, size_t len, size_t lite
                    fetch_decode(&r, &row) == 0 && row.uid && row.has & FETCH_BODY &&
                    row.body.n == 0;
     buf_free(&text);
-    bool other = false;
-    for (struct cmd *cmd = is_body ? c->cmds : NULL; cmd; cmd = cmd->next) {
-        struct op *op = cmd->op;
-        size_t skip;
-        if (!op || cmd->want != WANT_BODY || op->kind != OP_BODY || op->uid != row.uid || op->got)
-            continue;
-        if (other && op->whole)
-            return false; /* that is answered after the window in front of it */
-        if (conn_body_fit(c, op, &row, literal, &skip) != BODY_FITS || skip == literal) {
-            other = true;
-            continue;
-        }
-        size_t left = literal - skip, most = op->len - op->passed;
-        left = left < most ? left : most;
-        c->flow = (struct flow){
-            .op = op, .skip = skip, .at = op->passed, .left = left, .rest = literal - skip - left};
-        return true;
-    }
-    return false;
+    return is_body && body_flows(c, &row, literal, &c->flow);
 }
 
 bool flow_begin(struct conn *c)
@@ -70,7 +52,6 @@ bool flow_begin(struct conn *c)
         return false; /* not its first literal */
     if (!find_owner(c, data, head, literal))
         return false;
-    c->flow.op->got = c->flow.op->pieces = true;
     const char *brace = memrchr(data, '{', head);
     buf_add(&c->flow.head, data, (size_t)(brace - data));
     buf_adds(&c->flow.head, "\"\"");
@@ -98,11 +79,7 @@ static void hand_on(struct conn *c)
     size_t at = c->flow.at;
     c->flow.piece = NULL;
     c->flow.at += bytes ? bytes->len : 0;
-    if (op->stream) {
-        op->passed = (uint32_t)c->flow.at;
-        op->attempts = 0; /* it got on */
-    }
-    op->on_bytes(op, op->uid, at, bytes);
+    body_piece(op, at, bytes);
 }
 
 /* Where there is no memory for a piece, that and the rest of the literal only passes. */
@@ -155,17 +132,17 @@ void flow_feed(struct conn *c)
 
 bool flow_held(const struct conn *c)
 {
-    return c->flow.op && atomic_load(&c->flow.op->hold);
+    return c->flow.op && body_held(c->flow.op);
 }
 
 int64_t flow_patience(const struct conn *c)
 {
-    return atomic_load(&c->flow.op->used_at) + PATIENCE;
+    return body_used_at(c->flow.op) + PATIENCE;
 }
 
 void flow_give_up(struct conn *c)
 {
-    log_debug("imap[%u] nobody reads on: the rest of UID %u is left", c->index, c->flow.op->uid);
+    log_debug("imap[%u] nobody reads on: the rest of the message is left", c->index);
     conn_finish(c, c->flow.op, -ECANCELED);
     flow_drop(c);
 }

@@ -5,6 +5,7 @@
 #include "imap/conn/conn.h"
 
 struct fetch_row;
+struct uidset;
 
 const struct pool_config *pool_config(const struct pool *p);
 

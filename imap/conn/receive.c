@@ -121,9 +121,7 @@ static bool harmless(const struct conn *c)
 /* What cannot be understood. */
 static int pass_over(struct conn *c, const char *data, size_t len)
 {
-    struct op *listing = conn_wanting(c, WANT_LIST);
-    if (listing && listing->kind == OP_REMOVE)
-        listing->saw |= OP_SAW_BELOW; /* it may have named something below: nothing is deleted */
+    untagged_passed_over(c);
     conn_passed_over(c, data, len);
     if (*data != '*' && !(c->session.serving && is_blank(data, len)) && !harmless(c))
         return -EPROTO;

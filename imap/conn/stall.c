@@ -33,15 +33,8 @@ int64_t stall_deadline(const struct conn *c)
 static bool may_pass_on(const struct conn *c, const struct op *op)
 {
     const struct op_class *class = op_class(op);
-    return op_only_asks(op) && !class->searches && !class->alone && !op->stream && !op->got &&
-           op != c->selecting && op != c->flow.op && op->passed_on < 2;
-}
-
-/* A set whose next message does not come ends with what has come: who waits for another one of it
- * asks for that alone. */
-static bool may_end(const struct op *op)
-{
-    return op->kind == OP_BODIES && uidset_count(&op->uids) > 1;
+    return op_only_asks(op) && !class->searches && !class->alone && !op_streams(op) &&
+           !op_handed_on(op) && op != c->selecting && op != c->flow.op && op->passed_on < 2;
 }
 
 static void give_up(struct conn *c, const struct op *op)
@@ -55,7 +48,9 @@ void stall_pass_on(struct conn *c)
 {
     static struct log_limit told = LOG_LIMIT("commands that were not answered for a while");
     const struct op *front = c->cmds->op;
-    struct op *set = front && may_end(front) ? c->cmds->op : NULL;
+    /* A set whose next message does not come ends with what has come: who waits for another one of
+     * it asks for that alone. */
+    struct op *set = front && op_may_end(front) ? c->cmds->op : NULL;
     unsigned n = 0;
     c->stall.passed_on = c->stall.silent_since;
     if (!pool_has_others(c->pool, c))

@@ -10,9 +10,10 @@ extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
 extern const struct op_class exec_create, exec_remove, exec_rename;
 extern const struct op_class exec_append;
 
-/* True the first time. A connection may not have heard yet of a message that just arrived; servers
- * then say OK and do nothing, and with that very answer they learn of it. */
-bool exec_once_more(struct op *op);
+/* True the first time, with *again of the operation's progress. A connection may not have heard yet
+ * of a message that just arrived; servers then say OK and do nothing, and with that very answer
+ * they learn of it. */
+bool exec_once_more(bool *again);
 
 /* The connection that a change was sent on was lost so short a time ago that its session on the
  * server may still be at work on it: that it cannot be seen yet means little. Sent again now, it
@@ -21,12 +22,5 @@ bool exec_too_early(const struct conn *c, const struct op *op);
 
 /* When that time is over, its start() settles it once more. */
 void exec_later(struct conn *c, struct op *op);
-
-/* Before a SEARCH is sent: forgets what an earlier one found. */
-void exec_search_begin(struct op *op);
-
-/* After a SEARCH was answered OK: 0, or -EIO when the server said nothing of what it found, which
- * is not the same as having found nothing, or looked at a part of the messages only. */
-int exec_search_error(const struct op *op, const struct response *r);
 
 #endif

@@ -1,12 +1,12 @@
 /* Operations that change mailboxes. After a lost connection LIST tells whether they were done. */
-#include "imap/exec/exec.h"
+#include "imap/exec/exec_mailbox.h"
 
 #include <errno.h>
 
 #include "imap/base/log.h"
 #include "imap/conn/handler.h"
-
-enum phase { PHASE_BEGIN, PHASE_SENT };
+#include "imap/exec/op_mailbox.h"
+#include "imap/exec/search.h"
 
 enum step {
     STEP_LOOK,
@@ -23,8 +23,34 @@ enum step {
     STEP_LOOK_REFUSED_DEST,
 };
 
-/* LIST of one exact name; the handler of LIST rows notes in op->saw which of ours came by. A name
- * with a wildcard in it may bring others along, which do no harm. */
+/* How far an operation got, of any of the three kinds. */
+struct progress {
+    enum { PHASE_BEGIN, PHASE_SENT } phase;
+    bool unsure; /* the answer to one was lost, so it may be done at any time */
+    /* What LIST had: the mailbox, as one that holds messages, or as a level that holds none; the
+     * one it is to be; something below it. */
+    bool mailbox, level, dest, below;
+    bool counted; /* STATUS had MESSAGES: */
+    uint64_t count;
+    uint32_t uidvalidity; /* as the mailbox is opened; 0: the server did not say */
+    int fail;             /* first error of its commands, kept until the last is answered */
+    struct search search;
+};
+static_assert(sizeof(struct progress) <= OP_PROGRESS, "room");
+
+static struct progress *progress_of(const struct op *op)
+{
+    return op->progress;
+}
+
+static void list_nothing(struct op *op)
+{
+    struct progress *p = progress_of(op);
+    p->mailbox = p->level = p->dest = p->below = p->counted = false;
+}
+
+/* LIST of one exact name; mailbox_listed() notes which of ours came by. A name with a wildcard in
+ * it may bring others along, which do no harm. */
 static void look(struct conn *c, struct op *op, int step, const char *name)
 {
     struct buf *b = conn_begin(c, op, step, WANT_LIST);
@@ -60,16 +86,16 @@ static void unsubscribe(struct conn *c, const char *name)
  * nothing. */
 static bool is_unsure(struct op *op)
 {
-    op->unsure |= op->resumed && op->phase == PHASE_SENT;
-    op->phase = PHASE_BEGIN;
-    return op->unsure;
+    progress_of(op)->unsure |= op->resumed && progress_of(op)->phase == PHASE_SENT;
+    progress_of(op)->phase = PHASE_BEGIN;
+    return progress_of(op)->unsure;
 }
 
 /* ---- CREATE ---- */
 
 static void create_send(struct conn *c, struct op *op)
 {
-    op->phase = PHASE_SENT;
+    progress_of(op)->phase = PHASE_SENT;
     send_named(c, op, STEP_DO, "CREATE", op->mailbox);
 }
 
@@ -77,7 +103,7 @@ static void create_send(struct conn *c, struct op *op)
  * refusal can be judged by that. */
 static void create_start(struct conn *c, struct op *op)
 {
-    op->saw = 0;
+    list_nothing(op);
     if (is_unsure(op)) {
         look(c, op, STEP_LOOK, op->mailbox);
     } else {
@@ -97,7 +123,7 @@ static void create_start(struct conn *c, struct op *op)
  * else fail often for no reason. */
 static bool create_doubtful(const struct op *op, int err)
 {
-    return !(op->saw & OP_SAW_MAILBOX) && (err == -EEXIST || op->unsure);
+    return !progress_of(op)->mailbox && (err == -EEXIST || progress_of(op)->unsure);
 }
 
 static void create_end(struct conn *c, struct op *op, int err)
@@ -109,23 +135,23 @@ static void create_end(struct conn *c, struct op *op, int err)
 
 static void create_refused(struct conn *c, struct op *op, int err, enum resp_cond cond)
 {
-    op->phase = PHASE_BEGIN;
+    progress_of(op)->phase = PHASE_BEGIN;
     if (cond != COND_NO || err == -EBUSY || !create_doubtful(op, err)) {
         create_end(c, op, err);
         return;
     }
-    op->fail = err;
-    op->unsure = true; /* also should this connection be lost before it is found */
+    progress_of(op)->fail = err;
+    progress_of(op)->unsure = true; /* also should this connection be lost before it is found */
     look(c, op, STEP_LOOK_REFUSED, op->mailbox);
 }
 
 static void create_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
-    bool there = op->saw & OP_SAW_MAILBOX;
+    bool there = progress_of(op)->mailbox;
     switch (step) {
     case STEP_LOOK_BEFORE:
-        op->saw |= err ? OP_SAW_MAILBOX : 0; /* it may be there as well as not */
+        progress_of(op)->mailbox |= err != 0; /* it may be there as well as not */
         return;
     case STEP_LOOK:
         if (err || there)
@@ -134,7 +160,7 @@ static void create_answered(struct conn *c, struct op *op, int step, const struc
             create_send(c, op);
         return;
     case STEP_LOOK_REFUSED:
-        create_end(c, op, !err && there ? 0 : op->fail);
+        create_end(c, op, !err && there ? 0 : progress_of(op)->fail);
         return;
     default:
         if (err)
@@ -152,8 +178,8 @@ const struct op_class exec_create = {
 
 static void remove_send(struct conn *c, struct op *op)
 {
-    op->phase = PHASE_SENT;
-    conn_deselect(c, op->mailbox, op->delim);
+    progress_of(op)->phase = PHASE_SENT;
+    conn_deselect(c, op->mailbox, op_as_remove(op)->delim);
     send_named(c, op, STEP_DO, "DELETE", op->mailbox);
 }
 
@@ -161,16 +187,16 @@ static void remove_send(struct conn *c, struct op *op)
  * nothing that was known of the mailbox counts. */
 static void remove_inspect(struct conn *c, struct op *op)
 {
-    op->saw = 0;
-    op->count = 0;
-    op->fail = 0;
-    op->phase = PHASE_BEGIN;
-    conn_deselect(c, op->mailbox, op->delim);
+    list_nothing(op);
+    progress_of(op)->count = 0;
+    progress_of(op)->fail = 0;
+    progress_of(op)->phase = PHASE_BEGIN;
+    conn_deselect(c, op->mailbox, op_as_remove(op)->delim);
     look(c, op, STEP_LOOK_SELF, op->mailbox);
-    if (op->delim) {
+    if (op_as_remove(op)->delim) {
         struct buf name = {0};
         buf_adds(&name, op->mailbox);
-        buf_addc(&name, op->delim);
+        buf_addc(&name, op_as_remove(op)->delim);
         buf_addc(&name, '%');
         look(c, op, STEP_CHILDREN, buf_str(&name));
         buf_free(&name);
@@ -184,7 +210,7 @@ static void remove_inspect(struct conn *c, struct op *op)
 
 static void remove_start(struct conn *c, struct op *op)
 {
-    op->saw = 0;
+    list_nothing(op);
     if (is_unsure(op))
         look(c, op, STEP_LOOK, op->mailbox);
     else
@@ -195,31 +221,32 @@ static void remove_start(struct conn *c, struct op *op)
  * long as they are still \Deleted and nothing else is there. */
 static void remove_search(struct conn *c, struct op *op)
 {
-    op->fail = 0;
-    op->new_uidvalidity = 0;
+    progress_of(op)->fail = 0;
+    progress_of(op)->uidvalidity = 0;
     conn_forget_box(c);
     struct buf *b = conn_begin(c, op, STEP_EXAMINE, WANT_SELECTED);
     buf_adds(b, "EXAMINE ");
     conn_mailbox(c, b, op->mailbox);
     conn_end(c);
-    exec_search_begin(op);
+    search_begin(&progress_of(op)->search);
     buf_adds(conn_begin(c, op, STEP_SEARCH_UNDELETED, WANT_SEARCH), "UID SEARCH UNDELETED");
     conn_end(c);
 }
 
 static bool all_spare(const struct op *op)
 {
-    for (size_t i = 0; i < op->found.n; i++)
-        for (uint64_t uid = op->found.r[i].lo; uid <= op->found.r[i].hi; uid++)
-            if (!uidset_has(&op->spare, (uint32_t)uid))
-                return false;
-    return op->found.n > 0;
+    struct uidset others = {0};
+    uidset_join(&others, &progress_of(op)->search.found);
+    uidset_cut(&others, &op_as_remove(op)->spare);
+    bool none = others.n == 0;
+    uidset_free(&others);
+    return none && progress_of(op)->search.found.n;
 }
 
 static void remove_end(struct conn *c, struct op *op, int err)
 {
     /* The first one, whose answer was lost, was still at work when it was looked for. */
-    if (op->unsure && err == -ENOENT)
+    if (progress_of(op)->unsure && err == -ENOENT)
         err = 0;
     if (!err)
         unsubscribe(c, op->mailbox);
@@ -228,20 +255,20 @@ static void remove_end(struct conn *c, struct op *op, int err)
 
 static void remove_counted(struct conn *c, struct op *op, int err)
 {
-    bool selectable = op->saw & OP_SAW_MAILBOX;
-    if (op->fail)
-        conn_finish(c, op, op->fail);
-    else if (op->saw & OP_SAW_BELOW)
+    bool selectable = progress_of(op)->mailbox;
+    if (progress_of(op)->fail)
+        conn_finish(c, op, progress_of(op)->fail);
+    else if (progress_of(op)->below)
         conn_finish(c, op, -ENOTEMPTY);
     else if (err && !selectable)
         remove_send(c, op); /* a level that holds no messages, and nothing below it */
     else if (err)
         remove_end(c, op, err);
-    else if (!(op->saw & OP_SAW_COUNT))
+    else if (!progress_of(op)->counted)
         conn_finish(c, op, -EIO); /* OK, but no number: nothing is destroyed on a guess */
-    else if (op->count == 0)
+    else if (progress_of(op)->count == 0)
         remove_send(c, op);
-    else if (op->count > uidset_count(&op->spare))
+    else if (progress_of(op)->count > uidset_count(&op_as_remove(op)->spare))
         conn_finish(c, op, -ENOTEMPTY);
     else
         remove_search(c, op);
@@ -253,13 +280,13 @@ static void remove_searched(struct conn *c, struct op *op, int step, const struc
 {
     int err = outcome_errno(r);
     if (!err)
-        err = exec_search_error(op, r);
-    if (err || op->fail) {
+        err = search_error(&progress_of(op)->search, r);
+    if (err || progress_of(op)->fail) {
         conn_leave_box(c);
-        conn_finish(c, op, op->fail ? op->fail : err);
-    } else if (step == STEP_SEARCH_UNDELETED && op->found.n == 0 && op->uidvalidity &&
-               op->new_uidvalidity == op->uidvalidity) {
-        exec_search_begin(op);
+        conn_finish(c, op, progress_of(op)->fail ? progress_of(op)->fail : err);
+    } else if (step == STEP_SEARCH_UNDELETED && progress_of(op)->search.found.n == 0 &&
+               op->uidvalidity && progress_of(op)->uidvalidity == op->uidvalidity) {
+        search_begin(&progress_of(op)->search);
         buf_adds(conn_begin(c, op, STEP_SEARCH_ALL, WANT_SEARCH), "UID SEARCH ALL");
         conn_end(c);
     } else if (step == STEP_SEARCH_ALL && all_spare(op)) {
@@ -276,7 +303,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
     int err = outcome_errno(r);
     switch (step) {
     case STEP_LOOK:
-        if (!err && op->saw & (OP_SAW_MAILBOX | OP_SAW_LEVEL))
+        if (!err && (progress_of(op)->mailbox || progress_of(op)->level))
             remove_inspect(c, op);
         else
             remove_end(c, op, err);
@@ -284,7 +311,7 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
     case STEP_LOOK_SELF:
     case STEP_CHILDREN:
     case STEP_EXAMINE:
-        op->fail = op->fail ? op->fail : err;
+        progress_of(op)->fail = progress_of(op)->fail ? progress_of(op)->fail : err;
         return; /* the next one is on its way */
     case STEP_STATUS:
         remove_counted(c, op, err);
@@ -294,39 +321,51 @@ static void remove_answered(struct conn *c, struct op *op, int step, const struc
         remove_searched(c, op, step, r);
         return;
     default:
-        op->phase = PHASE_BEGIN;
+        progress_of(op)->phase = PHASE_BEGIN;
         /* A level that exists only through its children is gone when the last of them is. */
-        remove_end(c, op, !(op->saw & OP_SAW_MAILBOX) && err == -ENOENT ? 0 : err);
+        remove_end(c, op, !progress_of(op)->mailbox && err == -ENOENT ? 0 : err);
         return;
     }
+}
+
+static struct search *remove_search_answer(const struct op *op)
+{
+    return &progress_of(op)->search;
+}
+
+static void remove_over(struct op *op)
+{
+    search_begin(&progress_of(op)->search);
 }
 
 const struct op_class exec_remove = {.retry = RETRY_SETTLE,
                                      .alone = true,
                                      .searches = true,
                                      .start = remove_start,
-                                     .answered = remove_answered};
+                                     .answered = remove_answered,
+                                     .end = remove_over,
+                                     .search = remove_search_answer};
 
 /* ---- RENAME ---- */
 
 static void rename_send(struct conn *c, struct op *op)
 {
-    op->phase = PHASE_SENT;
-    conn_deselect(c, op->mailbox, op->delim);
+    progress_of(op)->phase = PHASE_SENT;
+    conn_deselect(c, op->mailbox, op_as_rename(op)->delim);
     struct buf *b = conn_begin(c, op, STEP_DO, WANT_NONE);
     buf_adds(b, "RENAME ");
     conn_mailbox(c, b, op->mailbox);
     buf_addc(b, ' ');
-    conn_mailbox(c, b, op->dest);
+    conn_mailbox(c, b, op_as_rename(op)->dest);
     conn_end(c);
 }
 
 static void rename_start(struct conn *c, struct op *op)
 {
-    op->saw = 0;
+    list_nothing(op);
     if (is_unsure(op)) {
         look(c, op, STEP_LOOK, op->mailbox);
-        look(c, op, STEP_LOOK_DEST, op->dest);
+        look(c, op, STEP_LOOK_DEST, op_as_rename(op)->dest);
     } else {
         rename_send(c, op);
     }
@@ -336,39 +375,39 @@ static void rename_start(struct conn *c, struct op *op)
  * when it was looked for, and has succeeded since. */
 static void rename_doubted(struct conn *c, struct op *op, int err)
 {
-    op->saw = 0;
-    op->fail = err;
+    list_nothing(op);
+    progress_of(op)->fail = err;
     look(c, op, STEP_LOOK_REFUSED, op->mailbox);
-    look(c, op, STEP_LOOK_REFUSED_DEST, op->dest);
+    look(c, op, STEP_LOOK_REFUSED_DEST, op_as_rename(op)->dest);
 }
 
 static bool renamed(const struct op *op)
 {
-    return op->saw & OP_SAW_DEST && !(op->saw & OP_SAW_MAILBOX);
+    return progress_of(op)->dest && !progress_of(op)->mailbox;
 }
 
 static void rename_answered(struct conn *c, struct op *op, int step, const struct response *r)
 {
     int err = outcome_errno(r);
     if (step == STEP_LOOK_REFUSED) {
-        op->saw |= err ? OP_SAW_MAILBOX : 0; /* it may be there as well as not */
+        progress_of(op)->mailbox |= err != 0; /* it may be there as well as not */
         return;
     }
     if (step == STEP_DO)
-        op->phase = PHASE_BEGIN;
-    if (step == STEP_DO && r->cond == COND_NO && err != -EBUSY && op->unsure) {
+        progress_of(op)->phase = PHASE_BEGIN;
+    if (step == STEP_DO && r->cond == COND_NO && err != -EBUSY && progress_of(op)->unsure) {
         rename_doubted(c, op, err);
         return;
     }
     if (step == STEP_LOOK_REFUSED_DEST)
-        err = !err && renamed(op) ? 0 : op->fail;
+        err = !err && renamed(op) ? 0 : progress_of(op)->fail;
     if (step == STEP_LOOK) {
-        op->fail = err;
+        progress_of(op)->fail = err;
         return;
     }
     if (step == STEP_LOOK_DEST) {
-        err = err ? err : op->fail;
-        if (!err && op->saw & OP_SAW_MAILBOX && !(op->saw & OP_SAW_DEST)) {
+        err = err ? err : progress_of(op)->fail;
+        if (!err && progress_of(op)->mailbox && !progress_of(op)->dest) {
             rename_send(c, op);
             return;
         }
@@ -380,7 +419,7 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
             err = -EIO; /* both are there, or neither: nobody can tell what happened */
     }
     if (!err) {
-        subscribe(c, op->dest);
+        subscribe(c, op_as_rename(op)->dest);
         unsubscribe(c, op->mailbox);
     }
     conn_finish(c, op, err);
@@ -388,3 +427,60 @@ static void rename_answered(struct conn *c, struct op *op, int step, const struc
 
 const struct op_class exec_rename = {
     .retry = RETRY_SETTLE, .alone = true, .start = rename_start, .answered = rename_answered};
+
+/* ---- what is told untagged ---- */
+
+/* INBOX is INBOX in any case, all other names are what they are, byte by byte. */
+bool mailbox_is(struct str name, const char *mailbox)
+{
+    if (strcasecmp(mailbox, "INBOX") == 0)
+        return str_is(name, mailbox);
+    return name.n == strlen(mailbox) && memcmp(name.p, mailbox, name.n) == 0;
+}
+
+static const char *dest_of(const struct op *op)
+{
+    return op->kind == OP_RENAME ? op_as_rename(op)->dest : NULL;
+}
+
+static char delim_of(const struct op *op)
+{
+    return op->kind == OP_RENAME   ? op_as_rename(op)->delim
+           : op->kind == OP_REMOVE ? op_as_remove(op)->delim
+                                   : '\0';
+}
+
+void mailbox_listed(struct op *op, struct str name, bool exists, bool holds_mail)
+{
+    struct progress *p = progress_of(op);
+    const char *dest = dest_of(op);
+    size_t n = strlen(op->mailbox);
+    if (mailbox_is(name, op->mailbox)) {
+        bool plain = holds_mail || op->kind == OP_RENAME;
+        p->mailbox |= exists && plain;
+        p->level |= exists && !plain;
+    } else if (dest && mailbox_is(name, dest)) {
+        p->dest |= exists;
+    } else if (!strpbrk(op->mailbox, "%*") ||
+               (name.n > n && name.p[n] == delim_of(op) && memcmp(name.p, op->mailbox, n) == 0)) {
+        p->below = true;
+    }
+}
+
+void mailbox_counted(struct op *op, uint32_t messages)
+{
+    progress_of(op)->counted = true;
+    progress_of(op)->count = messages;
+}
+
+void mailbox_opened(struct op *op, uint32_t uidvalidity)
+{
+    progress_of(op)->uidvalidity = uidvalidity;
+}
+
+void untagged_passed_over(struct conn *c)
+{
+    struct op *listing = conn_wanting(c, WANT_LIST);
+    if (listing && listing->kind == OP_REMOVE)
+        progress_of(listing)->below = true; /* perhaps it named something: nothing is deleted */
+}

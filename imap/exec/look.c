@@ -1,37 +1,69 @@
 #include "imap/exec/look.h"
 
+#include <stdlib.h>
+
 #include "imap/base/log.h"
+#include "imap/base/mem.h"
+#include "imap/conn/handler.h"
 #include "imap/conn/owner.h"
+#include "imap/exec/search.h"
 #include "imap/wire/fetch.h"
 #include "imap/wire/flags.h"
 
-void look_ask_row(struct conn *c, struct op *op, int step)
+void look_forget(struct look *l)
 {
-    op->saw &= ~(unsigned)(OP_SAW_THERE | OP_SAW_DELETED);
-    op->number = 0;
-    buf_addf(conn_begin(c, op, step, WANT_LOOK), "UID FETCH %u (UID FLAGS)", op->uid);
+    uidset_free(&l->asked);
+    uidset_free(&l->there);
+    uidset_free(&l->deleted);
+    free(l->seats);
+    *l = (struct look){0};
+}
+
+void look_ask_rows(struct conn *c, struct op *op, const struct uidset *uids, int step)
+{
+    struct look *l = op_class(op)->look(op);
+    look_forget(l);
+    uidset_join(&l->asked, uids);
+    struct buf *b = conn_begin(c, op, step, WANT_LOOK);
+    buf_adds(b, "UID FETCH ");
+    uidset_text(uids, b);
+    buf_adds(b, " (UID FLAGS)");
     conn_end(c);
 }
 
-void look_ask(struct conn *c, struct op *op, int step)
+void look_ask(struct conn *c, struct op *op, const struct uidset *uids, int step)
 {
-    look_ask_row(c, op, LOOK_ROW);
-    exec_search_begin(op);
-    buf_addf(conn_begin(c, op, step, WANT_SEARCH), "UID SEARCH UID %u", op->uid);
+    look_ask_rows(c, op, uids, LOOK_ROW);
+    search_begin(op_class(op)->search(op));
+    struct buf *b = conn_begin(c, op, step, WANT_SEARCH);
+    buf_adds(b, "UID SEARCH UID ");
+    uidset_text(uids, b);
     conn_end(c);
 }
 
-bool look_found(const struct op *op)
+void look_found(const struct op *op, struct uidset *found)
 {
-    return op->saw & OP_SAW_THERE || uidset_has(&op->found, op->uid);
+    const struct look *l = op_class(op)->look(op);
+    struct uidset named = {0};
+    uidset_join(&named, &op_class(op)->search(op)->found);
+    uidset_join(&named, &l->there);
+    uidset_keep(&named, &l->asked);
+    uidset_join(found, &named);
+    uidset_free(&named);
 }
 
 int look_error(const struct op *op, const struct response *r)
 {
-    if (op->saw & OP_SAW_THERE)
+    const struct look *l = op_class(op)->look(op);
+    struct uidset unseen = {0};
+    uidset_join(&unseen, &l->asked);
+    uidset_cut(&unseen, &l->there);
+    bool all = unseen.n == 0;
+    uidset_free(&unseen);
+    if (all)
         return 0;
     int err = outcome_errno(r);
-    return err ? err : exec_search_error(op, r);
+    return err ? err : search_error(op_class(op)->search(op), r);
 }
 
 bool look_is_exact(const struct conn *c)
@@ -54,6 +86,38 @@ void look_answered(struct conn *c, int step, const struct response *r)
         pool_note_uids(c->pool, UIDS_EXACT);
 }
 
+/* ---- rows ---- */
+
+static void seat(struct look *l, uint32_t uid, uint32_t number)
+{
+    size_t i = 0;
+    while (i < l->nseats && l->seats[i].uid != uid)
+        i++;
+    if (i == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 1;
+        l->seats = mem_realloc(l->seats, l->cap * sizeof *l->seats);
+    }
+    l->nseats += i == l->nseats;
+    l->seats[i] = (struct seat){uid, number};
+}
+
+uint32_t look_unseat(struct look *l, uint32_t number)
+{
+    uint32_t uid = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < l->nseats; i++) {
+        struct seat s = l->seats[i];
+        if (s.number == number && !uid) {
+            uid = s.uid;
+            continue;
+        }
+        s.number -= s.number > number;
+        l->seats[n++] = s;
+    }
+    l->nseats = n;
+    return uid;
+}
+
 /* Only the answer to the oldest command can be meant by a row that tells nothing but a UID. */
 static void note_nearest(const struct conn *c, const struct fetch_row *row)
 {
@@ -70,14 +134,19 @@ void look_row(struct conn *c, struct fetch_row *row)
     note_nearest(c, row);
     for (struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
         struct op *op = cmd->op;
-        if (!op || op->uid != row->uid)
+        const struct op_class *class = op ? op_class(op) : NULL;
+        if (!class || !class->look || !uidset_has(class->uids(op), row->uid))
             continue;
         if (cmd->want == WANT_LOOK || cmd->want == WANT_MESSAGE) {
-            op->saw |= OP_SAW_THERE | (deleted ? OP_SAW_DELETED : 0u);
-            op->number = row->seq;
+            struct look *l = class->look(op);
+            uidset_add(&l->there, row->uid, row->uid);
+            if (deleted)
+                uidset_add(&l->deleted, row->uid, row->uid);
+            if (row->seq) /* 0 means nothing */
+                seat(l, row->uid, row->seq);
         }
         /* That it is being deleted is told when it is done, or not at all. */
-        if (deleted && (op->kind == OP_DELETE || op->kind == OP_MOVE))
+        if (deleted && class->deletion)
             row->has &= ~(unsigned)FETCH_FLAGS;
     }
 }

@@ -1,7 +1,7 @@
-/* Is a message there? What is asked before and after a change whose OK alone proves nothing, and
+/* Are messages there? What is asked before and after a change whose OK alone proves nothing, and
  * what the answers show. Internal to imap/.
  *
- * Two questions go out together. A row of UID FETCH proves that the message is there; that no row
+ * Two questions go out together. A row of UID FETCH proves that a message is there; that no row
  * comes proves nothing, since some servers have none to give at times. UID SEARCH says in so many
  * words what it has not found; but mailutils takes the number behind its key UID for a sequence
  * number. So a message is gone when neither of the two names it. */
@@ -9,25 +9,40 @@
 #define IMAP_EXEC_LOOK_H
 
 #include "imap/exec/exec.h"
+#include "imap/wire/uidset.h"
 
 struct fetch_row;
 
 /* Steps of commands whose tagged answers an operation has nothing to do upon. */
 enum look_step {
-    LOOK_ROW = 96, /* UID FETCH of the message */
+    LOOK_ROW = 96, /* UID FETCH of the messages */
     LOOK_NEAREST,  /* UID FETCH of a UID that no message has: look_answered() */
 };
 
+struct look {
+    struct uidset asked;
+    struct uidset there;   /* a row named them since they were asked about */
+    struct uidset deleted; /* of these, those that such a row had as \Deleted */
+    struct seat {
+        uint32_t uid, number; /* the message's sequence number by now */
+    } * seats;                /* of these, where the number is known; owned */
+    size_t nseats, cap;
+};
+
+/* Forgets all that was seen. */
+void look_forget(struct look *l);
+
 /* Asks both. `step`: the operation's own, for the answer to the second one. */
-void look_ask(struct conn *c, struct op *op, int step);
+void look_ask(struct conn *c, struct op *op, const struct uidset *uids, int step);
 
-/* Asks for the row alone, in one go with what is sent behind it: it tells the message's number, by
- * which its EXPUNGE is known, and that it was there, \Deleted or not. `step`: LOOK_ROW, or the
- * operation's own. */
-void look_ask_row(struct conn *c, struct op *op, int step);
+/* Asks for the rows alone, in one go with what is sent behind it: they tell the messages' numbers,
+ * by which their EXPUNGE is known, and that they were there, \Deleted or not. `step`: LOOK_ROW, or
+ * the operation's own. */
+void look_ask_rows(struct conn *c, struct op *op, const struct uidset *uids, int step);
 
-/* The answer to look_ask(): was it found? 0, or -errno when that was not said. */
-bool look_found(const struct op *op);
+/* The answer to look_ask(): adds those of the messages that were found. 0, or -errno when that was
+ * not said of all. */
+void look_found(const struct op *op, struct uidset *found);
 int look_error(const struct op *op, const struct response *r);
 
 /* mailutils does what is asked of a UID that no message has to the message next to it, and says OK:
@@ -41,7 +56,10 @@ void look_ask_nearest(struct conn *c, struct op *op);
 /* The tagged answer to one of the steps above. */
 void look_answered(struct conn *c, int step, const struct response *r);
 
-/* ---- for untagged.c ---- */
+/* The UID whose message has this number, out of the seats; those behind it move up. 0: none. */
+uint32_t look_unseat(struct look *l, uint32_t number);
+
+/* ---- for untagged_fetch.c ---- */
 
 /* A row that tells whose it is; what its message's own change makes of it is taken out of row->has.
  */

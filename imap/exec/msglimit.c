@@ -4,48 +4,42 @@
 
 #include "imap/base/limits.h"
 #include "imap/wire/outcome.h"
+#include "imap/wire/uidset.h"
 
-void msglimit_begin(struct op *op)
+/* Those of `uids` that are below m->below. */
+static void left(const struct msglimit *m, const char *uids, struct uidset *set)
 {
-    op->below = 0;
-    op->parts = 0;
-}
-
-/* The UIDs in op->text that are below op->below. */
-static void left(const struct op *op, struct uidset *set)
-{
-    const char *text = op->text;
-    size_t n = strlen(text);
-    bool open = n > 2 && strcmp(text + n - 2, ":*") == 0;
+    size_t n = strlen(uids);
+    bool open = n > 2 && strcmp(uids + n - 2, ":*") == 0;
     struct uidset asked = {0};
-    if (uidset_parse(&asked, text, open ? n - 2 : n) != 0)
+    if (uidset_parse(&asked, uids, open ? n - 2 : n) != 0)
         return;
     if (open)
         uidset_add(&asked, asked.r[0].lo, UINT32_MAX);
-    for (size_t i = 0; i < asked.n && asked.r[i].lo < op->below; i++) {
-        uint32_t hi = asked.r[i].hi < op->below ? asked.r[i].hi : op->below - 1;
+    for (size_t i = 0; i < asked.n && asked.r[i].lo < m->below; i++) {
+        uint32_t hi = asked.r[i].hi < m->below ? asked.r[i].hi : m->below - 1;
         uidset_add(set, asked.r[i].lo, hi);
     }
     uidset_free(&asked);
 }
 
-void msglimit_uids(const struct op *op, struct buf *out)
+void msglimit_uids(const struct msglimit *m, const char *uids, struct buf *out)
 {
     struct uidset set = {0};
-    if (op->below)
-        left(op, &set);
+    if (m->below)
+        left(m, uids, &set);
     if (set.n)
         uidset_text(&set, out);
     else
-        buf_adds(out, op->text);
+        buf_adds(out, uids);
     uidset_free(&set);
 }
 
-void msglimit_keys(const struct op *op, struct buf *out)
+void msglimit_keys(const struct msglimit *m, const char *keys, struct buf *out)
 {
-    if (op->below)
-        buf_addf(out, "UID 1:%u ", op->below - 1);
-    buf_adds(out, op->text);
+    if (m->below)
+        buf_addf(out, "UID 1:%u ", m->below - 1);
+    buf_adds(out, keys);
 }
 
 /* The lowest UID that was dealt with; 0: the server does not say. */
@@ -61,17 +55,18 @@ bool msglimit_partial(const struct response *r)
     return r->cond == COND_OK && code_from_name(r->code) == CODE_MESSAGELIMIT && lowest(r) != 1;
 }
 
-bool msglimit_more(struct op *op, const struct response *r)
+bool msglimit_more(struct msglimit *m, const char *uids, const struct response *r)
 {
     uint32_t uid = msglimit_partial(r) ? lowest(r) : 0;
-    if (!uid || (op->below && uid >= op->below) || op->parts == LIMIT_PARTS)
+    if (!uid || (m->below && uid >= m->below) || m->parts == LIMIT_PARTS)
         return false;
-    op->parts++;
-    op->below = uid;
+    m->parts++;
+    m->below = uid;
+    if (!uids)
+        return true;
     struct uidset set = {0};
-    if (op->kind != OP_SEARCH)
-        left(op, &set);
-    bool more = op->kind == OP_SEARCH || set.n > 0;
+    left(m, uids, &set);
+    bool more = set.n > 0;
     uidset_free(&set);
     return more;
 }

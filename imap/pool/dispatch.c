@@ -21,7 +21,7 @@ bool dispatch_alone(const struct op *op)
 
 bool dispatch_is_barrier(const struct op *op)
 {
-    return dispatch_alone(op) || op->stream;
+    return dispatch_alone(op) || op_streams(op);
 }
 
 int64_t dispatch_silence(const struct pool *p)
@@ -65,8 +65,14 @@ void dispatch_view_locked(const struct pool *p, struct sched_view *v)
 
 static bool has_selected(const struct lane *l, const struct op *op)
 {
-    bool write = op_class(op)->write || op->mark_seen;
-    return l->box.name && strcmp(l->box.name, op->mailbox) == 0 && (l->box.write || !write);
+    return l->box.name && strcmp(l->box.name, op->mailbox) == 0 && (l->box.write || !op_writes(op));
+}
+
+static bool is_small(const struct op *op)
+{
+    return op->kind == OP_BODY     ? op_as_body(op)->len <= SMALL_BODY
+           : op->kind == OP_BODIES ? op_as_bodies(op)->len <= SMALL_BODY
+                                   : true;
 }
 
 struct sched_need dispatch_need_locked(const struct pool *p, const struct op *op)
@@ -75,7 +81,7 @@ struct sched_need dispatch_need_locked(const struct pool *p, const struct op *op
     struct sched_need need = {
         .select = class->select,
         .body = class->body,
-        .small = op->len <= SMALL_BODY,
+        .small = is_small(op),
         .searches = class->searches,
         .alone = dispatch_alone(op),
         .background = op->background,

@@ -42,24 +42,24 @@ void pool_hurry(struct pool *p, struct op *op)
     pthread_mutex_unlock(&p->lock);
 }
 
-bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in)
+bool pool_amend(struct pool *p, struct op_bodies *b, uint32_t uid, bool in)
 {
     pthread_mutex_lock(&p->lock);
-    bool waits = !op->carrier && !op->sent;
+    bool waits = !b->op.carrier && !b->op.sent;
     if (waits && in)
-        uidset_add(&op->uids, uid, uid);
+        uidset_add(&b->uids, uid, uid);
     else if (waits)
-        uidset_remove(&op->uids, uid);
+        uidset_remove(&b->uids, uid);
     pthread_mutex_unlock(&p->lock);
     return waits;
 }
 
-void pool_resume(struct pool *p, struct op *op)
+void pool_resume(struct pool *p, struct op_body *b)
 {
-    atomic_store(&op->hold, false);
+    atomic_store(&b->hold, false);
     pthread_mutex_lock(&p->lock);
-    if (op->carrier)
-        lane_wake(&p->lanes[op->carrier - 1]);
+    if (b->op.carrier)
+        lane_wake(&p->lanes[b->op.carrier - 1]);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -4,7 +4,9 @@
 #define IMAP_POOL_POOL_H
 
 #include "imap/conn/config.h"
-#include "imap/conn/op.h"
+#include "imap/exec/op_mailbox.h"
+#include "imap/exec/op_message.h"
+#include "imap/exec/op_read.h"
 #include "imap/wire/fetch.h"
 
 struct pool;
@@ -46,20 +48,20 @@ void pool_hurry(struct pool *p, struct op *op);
 
 /* Puts a UID into an OP_BODIES that was submitted and is not done, or takes it out, as long as no
  * connection has begun with it. False: one has. */
-bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in);
+bool pool_amend(struct pool *p, struct op_bodies *b, uint32_t uid, bool in);
 
 /* Is there a connection that carries bodies and not listings? */
 bool pool_body_lane(struct pool *p);
 
-/* May a stream (op.stream) have a connection for itself, and others be left for what someone waits
- * for? If it turns out that it may not, the stream ends with -ECANCELED. */
+/* May a stream (op_body.stream) have a connection for itself, and others be left for what someone
+ * waits for? If it turns out that it may not, the stream ends with -ECANCELED. */
 bool pool_may_stream(struct pool *p);
 
 /* Was the server found to ignore the windows of partial fetches, or to answer with others? */
 bool pool_ignores_windows(const struct pool *p);
 
 /* Goes on with a stream that is held. */
-void pool_resume(struct pool *p, struct op *op);
+void pool_resume(struct pool *p, struct op_body *b);
 
 /* Since when (clock_ms()) a connection has had this mailbox selected that is told of changes in it
  * as they happen (IDLE); INT64_MAX: there is none at this moment. */

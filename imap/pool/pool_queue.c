@@ -36,13 +36,20 @@ int queue_errno(int err)
     }
 }
 
+/* The operation is over. */
+static void tell(struct op *op, int err)
+{
+    op->err = err;
+    op_end(op);
+    op->done(op);
+}
+
 void queue_fail(struct op *list, int err)
 {
     struct op *op, *tmp;
     DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
-        op->err = err;
-        op->done(op);
+        tell(op, err);
     }
 }
 
@@ -253,8 +260,7 @@ void pool_done(struct pool *p, struct conn *c, struct op *op, int err)
     pthread_mutex_unlock(&p->lock);
     if (later)
         return;
-    op->err = err;
-    op->done(op);
+    tell(op, err);
 }
 
 void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
@@ -285,8 +291,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     pthread_mutex_unlock(&p->lock);
     if (again)
         return;
-    op->err = queue_errno(err);
-    op->done(op);
+    tell(op, queue_errno(err));
 }
 
 void pool_excuse(struct pool *p, struct op *op)

@@ -91,12 +91,13 @@ void pool_idle_missed(struct pool *p)
 
 void pool_own_change(struct pool *p, const struct conn *self, const struct op *op)
 {
+    const char *dest = op->kind == OP_MOVE ? op_as_move(op)->dest : NULL;
     pthread_mutex_lock(&p->lock);
     int64_t now = p->prompt.own_at = clock_ms();
     for (unsigned i = 0; i < p->nlanes; i++) {
         struct lane *l = &p->lanes[i];
         if (&l->conn != self && l->watch.on && l->box.name &&
-            ((op->dest && strcmp(l->box.name, op->dest) == 0) ||
+            ((dest && strcmp(l->box.name, dest) == 0) ||
              (op->mailbox && strcmp(l->box.name, op->mailbox) == 0)))
             l->box.own_at = now;
     }

@@ -108,18 +108,25 @@ void flag_change_text(const struct flag_change *change, struct buf *out)
     buf_free(&names);
 }
 
+void flag_change_copy(struct flag_change *to, const struct flag_change *from)
+{
+    to->how = from->how;
+    to->bits = from->bits;
+    if (from->keywords.len)
+        buf_add(&to->keywords, from->keywords.data, from->keywords.len);
+}
+
 void flag_change_free(struct flag_change *change)
 {
     buf_free(&change->keywords);
 }
 
-int flags_to_store(const char *value, size_t len, struct buf *out)
+int flag_change_read(struct flag_change *change, const char *value, size_t len)
 {
     size_t i = 0;
+    bool any = false;
     if (len && (value[0] == '+' || value[0] == '-'))
-        buf_addc(out, value[i++]);
-    buf_adds(out, "FLAGS (");
-    bool first = true;
+        change->how = value[i++] == '+' ? FLAGS_ADD : FLAGS_REMOVE;
     while (i < len) {
         struct str flag = {value + i, 0};
         while (i < len && value[i] != ' ' && value[i] != '\n')
@@ -128,15 +135,10 @@ int flags_to_store(const char *value, size_t len, struct buf *out)
         i++;
         if (!flag.n)
             continue;
-        if (!may_be_set(flag))
-            return -EINVAL;
-        if (!first)
-            buf_addc(out, ' ');
-        buf_add(out, flag.p, flag.n);
-        first = false;
+        int err = flag_change_add(change, flag);
+        if (err)
+            return err;
+        any = true;
     }
-    buf_addc(out, ')');
-    if (first && out->data[0] != 'F')
-        return -EINVAL; /* "+" of nothing */
-    return out->len > LIMIT_COMMAND - COMMAND_REST ? -E2BIG : 0;
+    return any || change->how == FLAGS_REPLACE ? 0 : -EINVAL;
 }

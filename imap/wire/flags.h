@@ -42,11 +42,13 @@ int flag_change_add(struct flag_change *change, struct str name);
 /* Appends the change as STORE takes it: "+FLAGS (\Seen $Junk)". */
 void flag_change_text(const struct flag_change *change, struct buf *out);
 
+/* `to` is a change of nothing. */
+void flag_change_copy(struct flag_change *to, const struct flag_change *from);
+
 void flag_change_free(struct flag_change *change);
 
-/* Appends what STORE takes for a change of flags as a user writes it: "+\Flagged", "-\Seen $Junk",
- * or the whole list. 0; -EINVAL for what is no flag, or none that a client may set, or is longer
- * than LIMIT_KEYWORD; -E2BIG for more than a command may have. */
-int flags_to_store(const char *value, size_t len, struct buf *out);
+/* Reads a change as a user writes it: "+\Flagged", "-\Seen $Junk", or the whole list. 0; else as
+ * flag_change_add(), and -EINVAL for "+" of nothing. `change` is to be freed in any case. */
+int flag_change_read(struct flag_change *change, const char *value, size_t len);
 
 #endif

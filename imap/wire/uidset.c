@@ -229,6 +229,42 @@ void uidset_remove(struct uidset *s, uint32_t uid)
     *s = kept;
 }
 
+void uidset_join(struct uidset *s, const struct uidset *more)
+{
+    for (size_t i = 0; i < more->n; i++)
+        uidset_add(s, more->r[i].lo, more->r[i].hi);
+}
+
+void uidset_keep(struct uidset *s, const struct uidset *only)
+{
+    struct uidset both = {0};
+    for (size_t i = 0, k = 0; i < s->n && k < only->n;) {
+        struct uidrange a = s->r[i], b = only->r[k];
+        uint32_t lo = a.lo > b.lo ? a.lo : b.lo, hi = a.hi < b.hi ? a.hi : b.hi;
+        if (lo <= hi)
+            uidset_add(&both, lo, hi);
+        i += a.hi <= b.hi;
+        k += b.hi <= a.hi;
+    }
+    uidset_free(s);
+    *s = both;
+}
+
+void uidset_cut(struct uidset *s, const struct uidset *less)
+{
+    struct uidset others = {0};
+    uint64_t lo = 1;
+    for (size_t i = 0; i < less->n; i++) {
+        if (less->r[i].lo > lo)
+            uidset_add(&others, (uint32_t)lo, less->r[i].lo - 1);
+        lo = (uint64_t)less->r[i].hi + 1;
+    }
+    if (lo <= UINT32_MAX)
+        uidset_add(&others, (uint32_t)lo, UINT32_MAX);
+    uidset_keep(s, &others);
+    uidset_free(&others);
+}
+
 bool uidset_has(const struct uidset *s, uint32_t uid)
 {
     size_t i = lower(s, uid);

@@ -37,6 +37,12 @@ void uidset_remove(struct uidset *s, uint32_t uid);
 
 bool uidset_has(const struct uidset *s, uint32_t uid);
 
+/* Adds all of `more`; takes out all of `less`; takes out all that is not in `only`. Of two short
+ * sets; linear, but for the first where it adds in the middle. */
+void uidset_join(struct uidset *s, const struct uidset *more);
+void uidset_cut(struct uidset *s, const struct uidset *less);
+void uidset_keep(struct uidset *s, const struct uidset *only);
+
 /* Would it be added without another range? */
 bool uidset_touches(const struct uidset *s, uint32_t uid);
 

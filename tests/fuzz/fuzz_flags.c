@@ -28,12 +28,15 @@ static void check(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct buf out = {0};
-    int err = flags_to_store((const char *)data, size, &out);
+    struct flag_change change = {0};
+    int err = flag_change_read(&change, (const char *)data, size);
     assert(err == 0 || err == -EINVAL || err == -E2BIG);
     if (!err) {
+        flag_change_text(&change, &out);
         assert(out.len < LIMIT_COMMAND && strlen(buf_str(&out)) == out.len);
         check(buf_str(&out));
     }
     buf_free(&out);
+    flag_change_free(&change);
     return 0;
 }

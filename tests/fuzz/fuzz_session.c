@@ -168,69 +168,193 @@ static void stop(void)
 /* ---- operations ---- */
 
 /* Keeps no list: one of eight names counts as one that was named before. */
-static bool on_list(struct op *op, struct str name, char delim, const struct arg *attrs)
+static bool on_list(struct op_list *op, struct str name, char delim, const struct arg *attrs)
 {
     (void)attrs;
     (void)delim;
-    assert(op->kind == OP_LIST && (name.p || !name.n));
+    assert(op->op.kind == OP_LIST && (name.p || !name.n));
     return name.n % 8 != 7;
 }
 
-static void on_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+static void on_body(struct op_body *op, size_t at, struct blob *bytes)
 {
-    assert(op->kind == OP_BODIES || op->kind == OP_BODY || op->kind == OP_HEADER);
-    assert(op->kind == OP_BODIES || uid == op->uid);
-    assert(op->kind != OP_BODIES || at == 0);
+    assert(op->op.kind == OP_BODY && at <= op->len);
     blob_unref(bytes);
+}
+
+static void on_bodies(struct op_bodies *op, uint32_t uid, struct blob *bytes)
+{
+    assert(op->op.kind == OP_BODIES && uid);
+    blob_unref(bytes);
+}
+
+static void on_header(struct op_header *op, uint32_t uid, struct blob *bytes)
+{
+    assert(op->op.kind == OP_HEADER && uid);
+    blob_unref(bytes);
+}
+
+/* Are these some of those that were asked for? */
+static bool within(const struct uidset *some, const struct uidset *all)
+{
+    struct uidset rest = {0};
+    uidset_join(&rest, some);
+    uidset_cut(&rest, all);
+    bool none = rest.n == 0;
+    uidset_free(&rest);
+    return none;
+}
+
+static void check_move(const struct op_move *o)
+{
+    assert(within(&o->gone, &o->uids) && within(&o->flagged, &o->uids));
+    for (size_t i = 0; i < o->copies.n; i++)
+        assert(uidset_has(&o->uids, o->copies.pairs[i].from) && o->copies.pairs[i].to);
+    if (!o->op.err)
+        assert(uidset_count(&o->gone) + uidset_count(&o->flagged) == uidset_count(&o->uids));
+}
+
+static void check_delete(const struct op_delete *o)
+{
+    assert(within(&o->gone, &o->uids) && within(&o->flagged, &o->uids));
+    if (!o->op.err)
+        assert(uidset_count(&o->gone) + uidset_count(&o->flagged) == uidset_count(&o->uids));
 }
 
 static void on_done(struct op *op)
 {
     assert(op->err <= 0 && op->err > -4096);
-    assert(op->kind == OP_DELETE || op->kind == OP_MOVE || !op->expunged);
     assert(now.open > 0);
+    if (op->kind == OP_MOVE)
+        check_move(op_as_move(op));
+    if (op->kind == OP_DELETE)
+        check_delete(op_as_delete(op));
+    if (op->kind == OP_COPY)
+        assert(within(&op_as_copy(op)->copied, &op_as_copy(op)->uids));
+    if (op->kind == OP_COPY && !op->err)
+        assert(within(&op_as_copy(op)->uids, &op_as_copy(op)->copied));
+    if (op->kind == OP_STORE)
+        assert(within(&op_as_store(op)->stored, &op_as_store(op)->uids));
     now.open--;
     now.done++;
     op_free(op);
+}
+
+static void parse_set(struct uidset *set, const char *text)
+{
+    int err = uidset_parse(set, text, strlen(text));
+    assert(err == 0);
+}
+
+static struct op *make_read(enum op_kind kind, const char *mailbox, bool other, bool third)
+{
+    uint32_t validity = other && third ? 7 : 0;
+    switch (kind) {
+    case OP_LIST: {
+        struct op_list *o = op_list_new();
+        o->on_list = on_list;
+        return &o->op;
+    }
+    case OP_CHECK: {
+        struct op_check *o = op_check_new(mailbox);
+        o->op.uidvalidity = validity;
+        o->modseq = third ? 90 : 0;
+        o->modseq_validity = third ? 7 : 0;
+        return &o->op;
+    }
+    case OP_META: {
+        struct op_meta *o = op_meta_new(mailbox, validity, mem_strdup(third ? "1:3,5" : "1:*"));
+        o->refresh = other;
+        return &o->op;
+    }
+    case OP_FLAGS:
+        return &op_flags_new(mailbox, validity, mem_strdup(third ? "1:3,5" : "1:*"))->op;
+    case OP_SEARCH: {
+        struct op_search *o = op_search_new(mailbox, validity, mem_strdup("UNSEEN"));
+        o->refresh = other;
+        return &o->op;
+    }
+    case OP_BODY: {
+        struct op_body *o = op_body_new(mailbox, validity);
+        o->uid = third ? 2 : 5;
+        o->stream = other;
+        o->len = other ? UINT32_MAX / 2 : WINDOW;
+        o->off = third ? WINDOW : 0;
+        o->on_bytes = on_body;
+        return &o->op;
+    }
+    case OP_BODIES: {
+        struct op_bodies *o = op_bodies_new(mailbox, validity);
+        parse_set(&o->uids, "2:3,5");
+        o->len = WINDOW;
+        o->on_bytes = on_bodies;
+        return &o->op;
+    }
+    case OP_HEADER: {
+        struct op_header *o = op_header_new(mailbox, validity, mem_strdup("SUBJECT"));
+        parse_set(&o->uids, "2:3,5");
+        o->on_bytes = on_header;
+        return &o->op;
+    }
+    default:
+        return &op_quota_new(mailbox)->op;
+    }
+}
+
+static struct op *make_change(enum op_kind kind, const char *mailbox, bool other, bool third)
+{
+    uint32_t validity = other && third ? 7 : 0;
+    const char *uids = third   ? "2"
+                       : other ? "2:3,5"
+                               : "5",
+               *dest = other ? "INBOX" : "Archive/2025";
+    switch (kind) {
+    case OP_MOVE: {
+        struct op_move *o = op_move_new(mailbox, validity, dest);
+        parse_set(&o->uids, uids);
+        return &o->op;
+    }
+    case OP_COPY: {
+        struct op_copy *o = op_copy_new(mailbox, validity, dest);
+        parse_set(&o->uids, uids);
+        return &o->op;
+    }
+    case OP_DELETE: {
+        struct op_delete *o = op_delete_new(mailbox, validity);
+        parse_set(&o->uids, uids);
+        return &o->op;
+    }
+    case OP_STORE: {
+        struct op_store *o = op_store_new(mailbox, validity);
+        parse_set(&o->uids, uids);
+        o->change.how = FLAGS_ADD;
+        o->change.bits = FLAG_FLAGGED;
+        return &o->op;
+    }
+    case OP_APPEND: {
+        struct op_append *o = op_append_new(mailbox, blob_copy("Subject: x\r\n\r\nx\r\n", 18));
+        o->flags = mem_strdup("\\Seen");
+        return &o->op;
+    }
+    case OP_CREATE:
+        return &op_create_new(mailbox)->op;
+    case OP_REMOVE:
+        return &op_remove_new(mailbox, validity, '/')->op;
+    case OP_RENAME:
+        return &op_rename_new(mailbox, dest, '/')->op;
+    default:
+        return NULL;
+    }
 }
 
 static struct op *make_op(unsigned asked)
 {
     bool other = asked & ASKED_OTHER, third = asked & ASKED_THIRD;
     enum op_kind kind = (asked & ASKED_KIND) % OP_KINDS;
-    struct op *op = op_new(kind,
-                           kind == OP_LIST ? NULL
-                           : other         ? "Archive/2025"
-                                           : "INBOX",
-                           other && third ? 7 : 0);
-    op->delim = '/';
-    op->uid = third ? 2 : 5;
-    op->len = WINDOW;
-    op->off = third ? WINDOW : 0;
-    op->stream = kind == OP_BODY && other;
-    if (op->stream)
-        op->len = UINT32_MAX / 2;
-    op->refresh = other;
+    const char *mailbox = other ? "Archive/2025" : "INBOX";
+    struct op *op = make_change(kind, mailbox, other, third);
+    op = op ? op : make_read(kind, mailbox, other, third);
     op->patient = third && other;
-    if (kind == OP_CHECK && third) {
-        op->modseq = 90;
-        op->modseq_validity = 7;
-    }
-    if (kind == OP_MOVE || kind == OP_COPY || kind == OP_RENAME)
-        op->dest = mem_strdup(other ? "INBOX" : "Archive/2025");
-    const char *text = kind == OP_META || kind == OP_FLAGS ? (third ? "1:3,5" : "1:*")
-                       : kind == OP_SEARCH                 ? "UNSEEN"
-                       : kind == OP_HEADER                 ? "SUBJECT"
-                       : kind == OP_STORE                  ? "+FLAGS (\\Flagged work)"
-                       : kind == OP_APPEND                 ? "\\Seen"
-                                                           : NULL;
-    op->text = text ? mem_strdup(text) : NULL;
-    if (kind == OP_BODIES)
-        assert(uidset_parse(&op->uids, "2:3,5", 5) == 0);
-    if (kind == OP_APPEND)
-        op->bytes = blob_copy("Subject: x\r\n\r\nx\r\n", 18);
-    op->on_list = on_list;
-    op->on_bytes = on_bytes;
     op->done = on_done;
     return op;
 }

@@ -14,7 +14,7 @@ struct want {
     enum op_kind kind;
     const char *mailbox; /* NULL: A, where the kind needs one */
     const char *dest, *text, *spare;
-    uint32_t uid; /* 0: 5 */
+    uint32_t uid; /* 0: 5; of those that change messages, unless `uids` is given */
     uint64_t off;
     uint32_t len;
     uint32_t uidvalidity;
@@ -23,7 +23,7 @@ struct want {
     bool mark_seen;
     bool refresh, thorough, changed;
     bool whole;       /* OP_BODY */
-    const char *uids; /* OP_BODIES, OP_HEADER */
+    const char *uids; /* OP_BODIES, OP_HEADER; or what is to be changed */
     uint32_t uidnext; /* OP_MOVE: known of `dest`, under UIDVALIDITY 7 */
     bool patient;
     bool hurried;       /* somebody waits for it when the script says "GO" once more */
@@ -31,10 +31,13 @@ struct want {
     const char *append; /* the message of OP_APPEND */
     size_t append_more; /* so many bytes more of it */
 
-    int err; /* positive */
-    uint32_t new_uid;
-    bool expunged;
-    const char *bytes; /* of on_bytes; NULL: it is not called. Of a set: "5:abc 7:def " */
+    int err;                    /* positive */
+    uint32_t new_uid;           /* of `uid`, unless `copies` is given */
+    bool expunged;              /* `uid` is, unless `gone` is given */
+    const char *copies;         /* OP_MOVE, OP_COPY: "5=9 6=10 " */
+    const char *gone, *flagged; /* OP_MOVE, OP_DELETE */
+    const char *did;            /* OP_COPY: what is copied; OP_STORE: what is stored */
+    const char *bytes;          /* of on_bytes; NULL: it is not called. Of a set: "5:abc 7:def " */
     size_t pattern;    /* ... instead: so many bytes of the script's pattern, from `off` on, */
     bool pieces;       /* ... in more than one piece */
     const char *left;  /* OP_BODIES, OP_HEADER: what did not come */
@@ -84,26 +87,38 @@ static inline bool is_set(enum op_kind kind)
     return kind == OP_BODIES || kind == OP_HEADER;
 }
 
-static inline void on_bytes(struct op *op, uint32_t uid, size_t at, struct blob *bytes)
+static inline void on_body(struct op_body *op, size_t at, struct blob *bytes)
 {
-    struct result *r = op->ctx;
+    struct result *r = op->op.ctx;
     r->calls++;
-    if (is_set(op->kind)) {
-        assert_int_equal(at, 0); /* each comes whole */
-        buf_addf(&r->bytes, "%u:", uid);
-        at = r->bytes.len;
-    }
     assert_true(at <= r->bytes.len); /* from the start again, or behind what came */
     r->bytes.len = at;
     buf_add(&r->bytes, bytes->data, bytes->len);
-    if (is_set(op->kind))
-        buf_addc(&r->bytes, ' ');
     blob_unref(bytes);
 }
 
-static inline bool on_list(struct op *op, struct str name, char delim, const struct arg *attrs)
+static inline void on_one_of_set(struct result *r, uint32_t uid, struct blob *bytes)
 {
-    struct result *r = op->ctx;
+    r->calls++;
+    buf_addf(&r->bytes, "%u:", uid);
+    buf_add(&r->bytes, bytes->data, bytes->len);
+    buf_addc(&r->bytes, ' ');
+    blob_unref(bytes);
+}
+
+static inline void on_bodies(struct op_bodies *op, uint32_t uid, struct blob *bytes)
+{
+    on_one_of_set(op->op.ctx, uid, bytes);
+}
+
+static inline void on_header(struct op_header *op, uint32_t uid, struct blob *bytes)
+{
+    on_one_of_set(op->op.ctx, uid, bytes);
+}
+
+static inline bool on_list(struct op_list *op, struct str name, char delim, const struct arg *attrs)
+{
+    struct result *r = op->op.ctx;
     struct buf row = {0};
     (void)attrs;
     buf_addf(&row, STR_FMT "%c ", STR_ARG(name), delim ? delim : '-');
@@ -191,42 +206,162 @@ static inline bool is_used(const struct want *w)
     return w->kind != OP_LIST || w->list;
 }
 
+static inline char *text_of(const struct want *w)
+{
+    return w->text ? mem_strdup(w->text) : NULL;
+}
+
+static inline void parse_set(struct uidset *set, const char *text)
+{
+    if (text && *text)
+        assert_int_equal(uidset_parse(set, text, strlen(text)), 0);
+}
+
+/* The UIDs that are to be changed. */
+static inline void uids_of(const struct want *w, struct uidset *set)
+{
+    uint32_t uid = w->uid ? w->uid : 5;
+    if (w->uids)
+        parse_set(set, w->uids);
+    else
+        uidset_add(set, uid, uid);
+}
+
+/* "+FLAGS (\\Seen $Junk)" */
+static inline void read_change(struct flag_change *change, const char *text)
+{
+    static const char *const how[] = {"FLAGS (", "+FLAGS (", "-FLAGS ("};
+    for (change->how = 0; strncmp(text, how[change->how], strlen(how[change->how])) != 0;)
+        assert_true(++change->how < 3);
+    text += strlen(how[change->how]);
+    while (*text != ')') {
+        size_t n = strcspn(text, " )");
+        assert_int_equal(flag_change_add(change, (struct str){text, n}), 0);
+        text += n + strspn(text + n, " ");
+    }
+}
+
+static inline struct op *make_read(const struct want *w, const char *mailbox)
+{
+    switch (w->kind) {
+    case OP_LIST: {
+        struct op_list *o = op_list_new();
+        o->on_list = on_list;
+        return &o->op;
+    }
+    case OP_CHECK: {
+        struct op_check *o = op_check_new(mailbox);
+        o->op.uidvalidity = w->uidvalidity;
+        o->modseq = w->modseq;
+        o->modseq_validity = w->modseq ? 7 : 0;
+        o->thorough = w->thorough;
+        o->changed = w->changed;
+        return &o->op;
+    }
+    case OP_META: {
+        struct op_meta *o = op_meta_new(mailbox, w->uidvalidity, text_of(w));
+        o->refresh = w->refresh;
+        return &o->op;
+    }
+    case OP_FLAGS: {
+        struct op_flags *o = op_flags_new(mailbox, w->uidvalidity, text_of(w));
+        o->modseq = w->modseq;
+        return &o->op;
+    }
+    case OP_SEARCH: {
+        struct op_search *o = op_search_new(mailbox, w->uidvalidity, text_of(w));
+        o->refresh = w->refresh;
+        return &o->op;
+    }
+    case OP_BODY: {
+        struct op_body *o = op_body_new(mailbox, w->uidvalidity);
+        o->uid = w->uid ? w->uid : 5;
+        o->off = w->off;
+        o->len = w->len;
+        o->whole = w->whole;
+        o->mark_seen = w->mark_seen;
+        o->on_bytes = on_body;
+        return &o->op;
+    }
+    case OP_BODIES: {
+        struct op_bodies *o = op_bodies_new(mailbox, w->uidvalidity);
+        parse_set(&o->uids, w->uids);
+        o->len = w->len;
+        o->on_bytes = on_bodies;
+        return &o->op;
+    }
+    case OP_HEADER: {
+        struct op_header *o = op_header_new(mailbox, w->uidvalidity, text_of(w));
+        parse_set(&o->uids, w->uids);
+        o->on_bytes = on_header;
+        return &o->op;
+    }
+    default:
+        return &op_quota_new(mailbox)->op;
+    }
+}
+
+static inline struct op *make_append(const struct want *w, const char *mailbox)
+{
+    struct buf bytes = {0};
+    buf_adds(&bytes, w->append);
+    memset(buf_reserve(&bytes, w->append_more), 'x', w->append_more);
+    struct op_append *o = op_append_new(mailbox, blob_copy(bytes.data, bytes.len + w->append_more));
+    buf_free(&bytes);
+    o->flags = text_of(w);
+    return &o->op;
+}
+
+static inline struct op *make_change(const struct want *w, const char *mailbox)
+{
+    switch (w->kind) {
+    case OP_MOVE: {
+        struct op_move *o = op_move_new(mailbox, w->uidvalidity, w->dest);
+        uids_of(w, &o->uids);
+        parse_set(&o->spare, w->spare);
+        o->dest_uidnext = w->uidnext;
+        o->dest_uidvalidity = w->uidnext ? 7 : 0;
+        return &o->op;
+    }
+    case OP_COPY: {
+        struct op_copy *o = op_copy_new(mailbox, w->uidvalidity, w->dest);
+        uids_of(w, &o->uids);
+        return &o->op;
+    }
+    case OP_DELETE: {
+        struct op_delete *o = op_delete_new(mailbox, w->uidvalidity);
+        uids_of(w, &o->uids);
+        parse_set(&o->spare, w->spare);
+        return &o->op;
+    }
+    case OP_STORE: {
+        struct op_store *o = op_store_new(mailbox, w->uidvalidity);
+        uids_of(w, &o->uids);
+        read_change(&o->change, w->text);
+        return &o->op;
+    }
+    case OP_APPEND:
+        return make_append(w, mailbox);
+    case OP_CREATE:
+        return &op_create_new(mailbox)->op;
+    case OP_REMOVE: {
+        struct op_remove *o = op_remove_new(mailbox, w->uidvalidity, w->delim);
+        parse_set(&o->spare, w->spare);
+        return &o->op;
+    }
+    case OP_RENAME:
+        return &op_rename_new(mailbox, w->dest, w->delim)->op;
+    default:
+        return NULL;
+    }
+}
+
 static inline struct op *make_op(const struct want *w, struct result *r)
 {
-    struct op *op = op_new(w->kind,
-                           w->kind == OP_LIST ? NULL
-                           : w->mailbox       ? w->mailbox
-                                              : "A",
-                           w->uidvalidity);
-    op->dest = w->dest ? mem_strdup(w->dest) : NULL;
-    op->text = w->text ? mem_strdup(w->text) : NULL;
-    op->uid = w->uid ? w->uid : 5;
-    op->off = w->off;
-    op->len = w->len;
-    op->modseq = w->modseq;
-    op->modseq_validity = w->modseq ? 7 : 0;
-    op->delim = w->delim;
-    op->mark_seen = w->mark_seen;
-    op->whole = w->whole;
-    op->refresh = w->refresh;
-    op->thorough = w->thorough;
-    op->changed = w->changed;
+    const char *mailbox = w->mailbox ? w->mailbox : "A";
+    struct op *op = make_change(w, mailbox);
+    op = op ? op : make_read(w, mailbox);
     op->patient = w->patient;
-    op->dest_uidnext = w->uidnext;
-    op->dest_uidvalidity = w->uidnext ? 7 : 0;
-    if (w->uids)
-        assert_int_equal(uidset_parse(&op->uids, w->uids, strlen(w->uids)), 0);
-    if (w->append) {
-        struct buf bytes = {0};
-        buf_adds(&bytes, w->append);
-        memset(buf_reserve(&bytes, w->append_more), 'x', w->append_more);
-        op->bytes = blob_copy(bytes.data, bytes.len + w->append_more);
-        buf_free(&bytes);
-    }
-    if (w->spare)
-        assert_int_equal(uidset_parse(&op->spare, w->spare, strlen(w->spare)), 0);
-    op->on_list = on_list;
-    op->on_bytes = on_bytes;
     op->done = on_done;
     op->ctx = r;
     return op;
@@ -250,37 +385,91 @@ static inline void check_bytes(const char *name, const struct want *w, struct re
         fail_msg("%s: bytes out of nowhere: %s", name, buf_str(&r->bytes));
 }
 
-static inline void check_left(const char *name, const struct want *w, const struct op *op)
+/* NULL: whatever. */
+static inline void check_set(const char *name, const char *what, const struct uidset *set,
+                             const char *want)
 {
-    struct buf left = {0};
-    uidset_text(&op->uids, &left);
-    if (w->left && strcmp(buf_str(&left), w->left) != 0)
-        fail_msg("%s: left is %s", name, buf_str(&left));
-    buf_free(&left);
+    struct buf text = {0};
+    uidset_text(set, &text);
+    if (want && strcmp(buf_str(&text), want) != 0)
+        fail_msg("%s: %s %s", name, what, buf_str(&text));
+    buf_free(&text);
+}
+
+static inline void check_gone(const char *name, const struct want *w, const struct uidset *gone,
+                              const struct uidset *flagged)
+{
+    check_set(name, "gone", gone, w->gone);
+    check_set(name, "flagged", flagged, w->flagged);
+    if (!w->gone && uidset_has(gone, w->uid ? w->uid : 5) != w->expunged)
+        fail_msg("%s: expunged %d", name, !w->expunged);
+}
+
+static inline void check_copies(const char *name, const struct want *w, const struct uidmap *copies)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < copies->n; i++)
+        buf_addf(&text, "%u=%u ", copies->pairs[i].from, copies->pairs[i].to);
+    if (w->copies && strcmp(w->copies, buf_str(&text)) != 0)
+        fail_msg("%s: copies %s", name, buf_str(&text));
+    buf_free(&text);
+    uint32_t new_uid = uidmap_get(copies, w->uid ? w->uid : 5);
+    if (!w->copies && new_uid != w->new_uid)
+        fail_msg("%s: new UID %u", name, new_uid);
+}
+
+static inline void check_answer(const char *name, const struct want *w, const struct op *op)
+{
+    switch (op->kind) {
+    case OP_CHECK:
+        if (op_as_check(op)->state.resynced != w->resynced)
+            fail_msg("%s: resynced %d", name, !w->resynced);
+        return;
+    case OP_SEARCH:
+        check_set(name, "found", &op_as_search(op)->found, w->found);
+        return;
+    case OP_BODIES:
+        check_set(name, "left is", &op_as_bodies(op)->uids, w->left);
+        return;
+    case OP_HEADER:
+        check_set(name, "left is", &op_as_header(op)->uids, w->left);
+        return;
+    case OP_MOVE:
+        check_gone(name, w, &op_as_move(op)->gone, &op_as_move(op)->flagged);
+        check_copies(name, w, &op_as_move(op)->copies);
+        return;
+    case OP_COPY:
+        check_set(name, "copied", &op_as_copy(op)->copied, w->did);
+        check_copies(name, w, &op_as_copy(op)->copies);
+        return;
+    case OP_DELETE:
+        check_gone(name, w, &op_as_delete(op)->gone, &op_as_delete(op)->flagged);
+        return;
+    case OP_STORE:
+        check_set(name, "stored", &op_as_store(op)->stored, w->did);
+        return;
+    case OP_APPEND:
+        if (op_as_append(op)->new_uid != w->new_uid)
+            fail_msg("%s: new UID %u", name, op_as_append(op)->new_uid);
+        return;
+    default:
+        return;
+    }
 }
 
 static inline void check(const char *name, const struct want *w, struct result *r)
 {
-    struct op *op = r->op;
+    const struct op *op = r->op;
     if (!op) {
         fail_msg("%s: an operation is not done", name);
         return;
     }
-    struct buf found = {0};
-    uidset_text(&op->found, &found);
     if (op->err != -w->err)
         fail_msg("%s: error %d instead of %d", name, -op->err, w->err);
-    if (op->new_uid != w->new_uid || op->expunged != w->expunged)
-        fail_msg("%s: new UID %u, expunged %d", name, op->new_uid, op->expunged);
-    if (op->state.resynced != w->resynced)
-        fail_msg("%s: resynced %d", name, op->state.resynced);
+    check_answer(name, w, op);
     check_bytes(name, w, r);
-    check_left(name, w, op);
-    if (w->found && strcmp(buf_str(&found), w->found) != 0)
-        fail_msg("%s: found %s", name, buf_str(&found));
     if (w->list && strcmp(w->list, "*") != 0 && strcmp(buf_str(&r->list), w->list) != 0)
         fail_msg("%s: listed %s", name, buf_str(&r->list));
-    buf_free(&found);
 }
 
 static inline void wait_done(struct run *run, unsigned n)

@@ -98,16 +98,16 @@ void pool_free(struct pool *p)
     (void)p;
 }
 
-bool pool_amend(struct pool *p, struct op *op, uint32_t uid, bool in)
+bool pool_amend(struct pool *p, struct op_bodies *b, uint32_t uid, bool in)
 {
     pthread_mutex_lock(&p->lock);
     const struct op *at = p->queue;
-    while (at && at != op)
+    while (at && at != &b->op)
         at = at->next;
     if (at && in)
-        uidset_add(&op->uids, uid, uid);
+        uidset_add(&b->uids, uid, uid);
     else if (at)
-        uidset_remove(&op->uids, uid);
+        uidset_remove(&b->uids, uid);
     pthread_mutex_unlock(&p->lock);
     return at;
 }
@@ -130,9 +130,9 @@ bool pool_may_stream(struct pool *p)
     return true;
 }
 
-void pool_resume(struct pool *p, struct op *op)
+void pool_resume(struct pool *p, struct op_body *b)
 {
-    (void)p, (void)op;
+    (void)p, (void)b;
 }
 
 int64_t pool_hears(struct pool *p, const char *mailbox)
@@ -220,20 +220,36 @@ static inline void stub_answer(struct op *op, int err)
 static inline void stub_answer_look(struct op *op, uint32_t uidvalidity, uint32_t uidnext,
                                     uint32_t exists, uint64_t modseq)
 {
-    op->state = (struct mailbox_state){.uidvalidity = uidvalidity,
-                                       .uidnext = uidnext,
-                                       .exists = exists,
-                                       .modseq = modseq,
-                                       .current = true,
-                                       .fresh = true};
+    op_as_check(op)->state = (struct mailbox_state){.uidvalidity = uidvalidity,
+                                                    .uidnext = uidnext,
+                                                    .exists = exists,
+                                                    .modseq = modseq,
+                                                    .current = true,
+                                                    .fresh = true};
     stub_answer(op, 0);
 }
 
 static inline void stub_answer_search(struct op *op, const char *uids)
 {
-    assert_int_equal(uidset_parse(&op->found, uids, strlen(uids)), 0);
-    op->got = true;
+    assert_int_equal(uidset_parse(&op_as_search(op)->found, uids, strlen(uids)), 0);
     stub_answer(op, 0);
+}
+
+/* Answers a move of one message, which is `to` there. */
+static inline void stub_answer_move(struct op *op, uint32_t uidvalidity, uint32_t to)
+{
+    struct op_move *o = op_as_move(op);
+    uint32_t uid = o->uids.r[0].lo;
+    uidset_add(&o->gone, uid, uid);
+    uidmap_put(&o->copies, uid, to);
+    o->copies_validity = uidvalidity;
+    stub_answer(op, 0);
+}
+
+/* What OP_META or OP_FLAGS asks for. */
+static inline const char *stub_uids(const struct op *op)
+{
+    return op->kind == OP_META ? op_as_meta(op)->uids : op_as_flags(op)->uids;
 }
 
 /* The server says "* SEQ FETCH (ITEMS)". */
@@ -435,7 +451,7 @@ static inline void stub_answer_list(struct op *op, const char *mailboxes)
 {
     while (*mailboxes) {
         size_t n = strcspn(mailboxes, " ");
-        op->on_list(op, (struct str){mailboxes, n}, '/', NULL);
+        op_as_list(op)->on_list(op_as_list(op), (struct str){mailboxes, n}, '/', NULL);
         mailboxes += n + strspn(mailboxes + n, " ");
     }
     stub_answer(op, 0);

@@ -42,16 +42,16 @@ static int ask(struct scene *c, uint32_t uid, struct asker *q)
 
 static void give(struct op *op, uint32_t uid, const char *text)
 {
-    uidset_remove(&op->uids, uid);
-    op->on_bytes(op, uid, 0, blob_copy(text, strlen(text)));
+    uidset_remove(&op_as_header(op)->uids, uid);
+    op_as_header(op)->on_bytes(op_as_header(op), uid, blob_copy(text, strlen(text)));
 }
 
 static void check_asked(const struct op *op, const char *uids)
 {
     struct buf text = {0};
-    uidset_text(&op->uids, &text);
+    uidset_text(&op_as_header(op)->uids, &text);
     assert_string_equal(buf_str(&text), uids);
-    assert_string_equal(op->text, ACCOUNT_FIELDS);
+    assert_string_equal(op_as_header(op)->fields, ACCOUNT_FIELDS);
     buf_free(&text);
 }
 
@@ -173,11 +173,7 @@ static void test_moved_meanwhile(void **state)
     assert_int_equal(
         account_move(c.s.account, c.gen, 2, stub_folder(&c.s, "Archive"), NULL, 0, &mover.w),
         -EINPROGRESS);
-    struct op *move = stub_take(OP_MOVE);
-    move->new_uid = 5;
-    move->new_uidvalidity = 9;
-    move->expunged = true;
-    stub_answer(move, 0);
+    stub_answer_move(stub_take(OP_MOVE), 9, 5);
     assert_int_equal(asker_wait(&mover), 0);
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);

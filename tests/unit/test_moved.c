@@ -40,10 +40,7 @@ static struct op *move(struct stub *s, const struct msg_info *m, const char *des
 /* The server says OK, with COPYUID. */
 static void moved(struct op *op, uint32_t uidvalidity, uint32_t uid, struct asker *q)
 {
-    op->new_uidvalidity = uidvalidity;
-    op->new_uid = uid;
-    op->expunged = true;
-    stub_answer(op, 0);
+    stub_answer_move(op, uidvalidity, uid);
     assert_int_equal(asker_wait(q), 0);
 }
 
@@ -250,7 +247,7 @@ static void test_asked_after(void **state)
     stub_ask(&s, stub_folder(&s, "Archive"), &q);
     stub_answer_look(stub_take(OP_CHECK), 9, 3, 2, 0);
     struct op *op = stub_take(OP_META);
-    assert_string_equal(op->text, "2:*");
+    assert_string_equal(stub_uids(op), "2:*");
     stub_meta("Archive", 9, 2, 2, "\\Answered"); /* such is this server's COPY */
     stub_answer(op, 0);
     stub_answer(stub_take(OP_FLAGS), 0);
@@ -273,7 +270,7 @@ static struct op *read_all(struct stub *s, const struct msg_info *m, struct aske
 static void send_body(struct op *op, size_t len)
 {
     static const char bytes[8192];
-    op->on_bytes(op, op->uid, 0, blob_copy(bytes, len));
+    op_as_body(op)->on_bytes(op_as_body(op), 0, blob_copy(bytes, len));
     stub_answer(op, 0);
 }
 

@@ -32,7 +32,8 @@ struct world {
     struct pool_config config;
     struct pool pool;
     struct lane lanes[CONNS];
-    struct op op;
+    struct op_body body;
+    struct op *op; /* that is it */
 };
 
 /* The steps of a story:
@@ -59,8 +60,8 @@ static bool go(struct world *w, struct lane *l)
 static bool ask(struct world *w)
 {
     assert_null(w->pool.queue);
-    w->op.submitted = now;
-    queue_add_locked(&w->pool, &w->op);
+    w->op->submitted = now;
+    queue_add_locked(&w->pool, w->op);
     return true;
 }
 
@@ -78,7 +79,7 @@ static bool takes(const struct world *w)
 {
     struct sched_view v;
     dispatch_view_locked(&w->pool, &v);
-    struct sched_need need = dispatch_need_locked(&w->pool, &w->op);
+    struct sched_need need = dispatch_need_locked(&w->pool, w->op);
     return sched_decide(&v, &need, 0) == SCHED_TAKE;
 }
 
@@ -115,7 +116,9 @@ static bool play(const struct story *s)
     struct world *w = mem_zalloc(sizeof *w);
     now = 1000000;
     w->config.timeout = 10000;
-    w->op = (struct op){.kind = OP_BODY, .mailbox = (char *)"A", .uid = 5, .len = 1 << 20};
+    w->body =
+        (struct op_body){.op = {.kind = OP_BODY, .mailbox = (char *)"A"}, .uid = 5, .len = 1 << 20};
+    w->op = &w->body.op;
     w->pool.config = &w->config;
     w->pool.lanes = w->lanes;
     w->pool.nlanes = CONNS;

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "imap/base/clock.h"
+#include "imap/base/mem.h"
 #include "imap/pool/pool_state.h"
 
 /* ---- the table ---- */
@@ -544,22 +545,33 @@ static struct op *take(struct scene *s, struct conn *c)
     return pool_turn(&s->pool, c, true, c->cmds).op;
 }
 
-static struct op *queue(struct scene *s, enum op_kind kind)
+static struct op *queue(struct scene *s, struct op *op)
 {
-    struct op *op = op_new(kind, "A", 7);
-    op->uid = 5;
     op->submitted = clock_ms();
     op->done = op_free;
     DL_APPEND(s->pool.queue, op);
     return op;
 }
 
+static struct op *queue_flags(struct scene *s)
+{
+    return queue(s, &op_flags_new("A", 7, mem_strdup("5"))->op);
+}
+
+static struct op *queue_copy(struct scene *s)
+{
+    struct op_copy *copy = op_copy_new("A", 7, "B");
+    uidset_add(&copy->uids, 5, 5);
+    return queue(s, &copy->op);
+}
+
 static struct op *queue_stream(struct scene *s)
 {
-    struct op *op = queue(s, OP_BODY);
-    op->stream = true;
-    op->len = 1 << 24;
-    return op;
+    struct op_body *body = op_body_new("A", 7);
+    body->uid = 5;
+    body->stream = true;
+    body->len = 1 << 24;
+    return queue(s, &body->op);
 }
 
 /* A message is streamed behind a COPY. When that ends as one that is to be settled on a connection
@@ -570,10 +582,10 @@ static void test_settled_before_a_stream(void **state)
     (void)state;
     struct scene s;
     struct conn *c = begin(&s);
-    struct op *copy = queue(&s, OP_COPY), *stream = queue_stream(&s);
+    struct op *copy = queue_copy(&s), *stream = queue_stream(&s);
     assert_ptr_equal(take(&s, c), copy);
     assert_ptr_equal(take(&s, c), stream);
-    struct op *flags = queue(&s, OP_FLAGS);
+    struct op *flags = queue_flags(&s);
     assert_null(take(&s, c));
     copy->apart = copy->resumed = true;
     pool_done(&s.pool, c, copy, -EINPROGRESS);
@@ -594,7 +606,7 @@ static void test_let_go(void **state)
     (void)state;
     struct scene s;
     struct conn *c = begin(&s);
-    struct op *stream = queue_stream(&s), *flags = queue(&s, OP_FLAGS);
+    struct op *stream = queue_stream(&s), *flags = queue_flags(&s);
     assert_ptr_equal(take(&s, c), stream);
     assert_null(take(&s, c));
     pool_lost(&s.pool, c, stream, -ECONNRESET);

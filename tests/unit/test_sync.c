@@ -63,9 +63,13 @@ static void test_load(void **state)
 static void refuse_store(struct stub *s, const struct msg_info *m)
 {
     struct asker q = ASKER;
-    int err = account_store(s->account, m->gen, m->uid, "+FLAGS (\\Seen)", &q.w);
+    const struct flag_change seen = {.how = FLAGS_ADD, .bits = FLAG_SEEN};
+    int err = account_store(s->account, m->gen, m->uid, &seen, &q.w);
     assert_int_equal(err, -EINPROGRESS);
-    stub_answer(stub_take(OP_STORE), -ESTALE);
+    struct op *op = stub_take(OP_STORE);
+    assert_true(op_as_store(op)->change.how == FLAGS_ADD);
+    assert_int_equal(op_as_store(op)->change.bits, FLAG_SEEN);
+    stub_answer(op, -ESTALE);
     assert_int_equal(asker_wait(&q), -ESTALE);
 }
 
@@ -194,7 +198,7 @@ static void test_remade_under_probe(void **state)
     assert_false(asker_woken(&second));
     stub_answer_look(look, 8, 4, 3, 0);
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "3");
+    assert_string_equal(stub_uids(op), "3");
     assert_int_equal(op->uidvalidity, 8);
     stub_meta("INBOX", 8, 3, 3, "");
     stub_answer(op, 0);
@@ -315,12 +319,12 @@ static void test_late_after_break(void **state)
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 100, 4, 0);
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "53:*");
+    assert_string_equal(stub_uids(op), "53:*");
     stub_meta("INBOX", 7, 4, 53, "");
     stub_answer(op, 0);
     stub_answer_search(stub_take(OP_SEARCH), "1,51:53");
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "1");
+    assert_string_equal(stub_uids(op), "1");
     stub_meta("INBOX", 7, 3, 1, "");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);
@@ -344,7 +348,7 @@ static void test_taken_back(void **state)
     stub_answer(stub_take(OP_FLAGS), 0);
     stub_answer_search(stub_take(OP_SEARCH), "1:3");
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "1:3");
+    assert_string_equal(stub_uids(op), "1:3");
     for (uint32_t uid = 1; uid < 4; uid++)
         stub_meta("INBOX", 7, uid, uid, "");
     stub_answer(op, 0);
@@ -380,13 +384,13 @@ struct refuser {
 static bool refuser_rows(const struct refuser *r, const struct op *op)
 {
     struct uidset asked = {0}, doubt = {0};
-    char *star = strstr(op->text, ":*");
+    char *star = strstr(stub_uids(op), ":*");
     bool refused = false;
     assert_int_equal(uidset_parse(&doubt, r->doubt, strlen(r->doubt)), 0);
     if (star)
-        uidset_add(&asked, (uint32_t)strtoul(op->text, NULL, 10), r->n);
+        uidset_add(&asked, (uint32_t)strtoul(stub_uids(op), NULL, 10), r->n);
     else
-        assert_int_equal(uidset_parse(&asked, op->text, strlen(op->text)), 0);
+        assert_int_equal(uidset_parse(&asked, stub_uids(op), strlen(stub_uids(op))), 0);
     for (size_t i = 0; i < doubt.n; i++)
         for (uint32_t uid = doubt.r[i].lo; uid <= doubt.r[i].hi; uid++)
             refused |= uidset_has(&asked, uid);
@@ -419,7 +423,7 @@ static unsigned load_from(struct stub *s, struct refuser *r)
             break;
         case OP_META:
             r->commands++;
-            assert_true(strlen(op->text) <= 1000);
+            assert_true(strlen(stub_uids(op)) <= 1000);
             stub_answer(op, refuser_rows(r, op) ? -EIO : 0);
             break;
         case OP_SEARCH:
@@ -502,8 +506,8 @@ static void test_doubted_flags(void **state)
     stub_answer_search(stub_take(OP_SEARCH), "1,5,9");
     stub_answer(stub_take(OP_META), 0);
     op = stub_take(OP_FLAGS);
-    assert_string_equal(op->text, "5,9");
-    assert_int_equal(op->modseq, 0);
+    assert_string_equal(stub_uids(op), "5,9");
+    assert_true(op_as_flags(op)->modseq == 0);
     stub_row("INBOX", 7, 2, "UID 5 FLAGS (\\Deleted)");
     stub_row("INBOX", 7, 3, "UID 9 FLAGS (\\Seen)");
     stub_answer(op, -EIO);
@@ -519,7 +523,7 @@ static void test_doubted_flags(void **state)
     assert_int_equal(account_find(s.account, inbox, 9, TRUST_KNOWN, 0, &m, NULL), 0);
     stub_answer_look(op, 7, 11, 4, 0);
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "10:*");
+    assert_string_equal(stub_uids(op), "10:*");
     assert_string_equal(stub_shown(&s, inbox, &shown), "1 9? 10 ");
     stub_answer(op, 0);
     stub_answer(stub_take(OP_FLAGS), 0);
@@ -553,11 +557,12 @@ static void test_search_refused(void **state)
         stub_ask(&s, stub_open_inbox(&s, "INBOX", 3), &q);
         struct op *op = stub_take(OP_CHECK);
         stub_changed("INBOX", 7, CHANGE_EXPUNGE);
-        op->state = (struct mailbox_state){.uidvalidity = 7, .exists = cases[i].exists};
+        op_as_check(op)->state =
+            (struct mailbox_state){.uidvalidity = 7, .exists = cases[i].exists};
         stub_answer(op, 0);
         stub_answer(stub_take(OP_SEARCH), cases[i].search);
         op = stub_take(OP_FLAGS);
-        assert_string_equal(op->text, "1:*");
+        assert_string_equal(stub_uids(op), "1:*");
         assert_int_equal(uidset_parse(&told, cases[i].told, strlen(cases[i].told)), 0);
         for (uint32_t uid = 1; uid < 4; uid++) {
             snprintf(flags, sizeof flags, "UID %u FLAGS ()", uid);

@@ -69,7 +69,7 @@ static void test_uidnext_before(void **state)
     stub_ask(&s, inbox, &q);
     stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
     struct op *op = stub_take(OP_META);
-    assert_string_equal(op->text, "1:*");
+    assert_string_equal(stub_uids(op), "1:*");
     stub_meta("INBOX", 7, 1, 1, "");
     stub_meta("INBOX", 7, 2, 2, "");
     stub_answer(op, 0);
@@ -107,13 +107,13 @@ static void test_polled(void **state)
     struct asker q = ASKER;
     stub_open_inbox(&s, "INBOX Other", 1);
     struct op *op = stub_take(OP_CHECK);
-    assert_true(op->patient && op->thorough);
+    assert_true(op->patient && op_as_check(op)->thorough);
     stub_answer_look(op, 7, 2, 1, 1);
     stub_answer(stub_take(OP_FLAGS), 0);
     stub_ask(&s, stub_folder(&s, "Other"), &q);
     while (op = stub_take(OP_CHECK), strcmp(op->mailbox, "Other") != 0)
         stub_answer(op, -EIO);
-    assert_false(op->thorough || op->changed);
+    assert_false(op_as_check(op)->thorough || op_as_check(op)->changed);
     stub_answer(op, -EIO);
     stub_close(&s);
 }
@@ -190,7 +190,7 @@ static void test_taken_back_meanwhile(void **state)
     stub_vanished("INBOX", 7, "2");
     stub_answer_search(op, "1:3");
     op = stub_take(OP_META);
-    assert_string_equal(op->text, "1");
+    assert_string_equal(stub_uids(op), "1");
     stub_meta("INBOX", 7, 1, 1, "");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);

@@ -239,6 +239,48 @@ static void test_large(void **state)
 }
 
 static const struct {
+    const char *a, *b, *join, *keep, *cut;
+} pairs[] = {
+    {"", "", "", "", ""},
+    {"1:5", "", "1:5", "", "1:5"},
+    {"", "1:5", "1:5", "", ""},
+    {"1:9", "3,5:6", "1:9", "3,5:6", "1:2,4,7:9"},
+    {"3,5:6", "1:9", "1:9", "3,5:6", ""},
+    {"1,3,5", "2,4,6", "1:6", "", "1,3,5"},
+    {"1:3,7:9", "3:7", "1:9", "3,7", "1:2,8:9"},
+    {"4:4294967295", "4294967295", "4:4294967295", "4294967295", "4:4294967294"},
+    {"1:4294967295", "1:4294967295", "1:4294967295", "1:4294967295", ""},
+    {"10", "1:9,11:20", "1:20", "", "10"},
+};
+
+static void check_pair(void (*change)(struct uidset *, const struct uidset *), size_t i,
+                       const char *want)
+{
+    struct uidset a = {0}, b = {0};
+    struct buf text = {0};
+    if (*pairs[i].a)
+        assert_int_equal(uidset_parse(&a, pairs[i].a, strlen(pairs[i].a)), 0);
+    if (*pairs[i].b)
+        assert_int_equal(uidset_parse(&b, pairs[i].b, strlen(pairs[i].b)), 0);
+    change(&a, &b);
+    uidset_text(&a, &text);
+    assert_string_equal(buf_str(&text), want);
+    buf_free(&text);
+    uidset_free(&a);
+    uidset_free(&b);
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+        check_pair(uidset_join, i, pairs[i].join);
+        check_pair(uidset_keep, i, pairs[i].keep);
+        check_pair(uidset_cut, i, pairs[i].cut);
+    }
+}
+
+static const struct {
     const char *src, *dst;
     uint32_t uid;
     int rc;
@@ -288,7 +330,7 @@ int main(void)
         cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_adds),
         cmocka_unit_test(test_add),    cmocka_unit_test(test_edges),
         cmocka_unit_test(test_remove), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map),    cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests_name("uidset", tests, NULL, NULL);
 }
