@@ -154,13 +154,13 @@ static int find_source(struct request *r)
  * another one before, it is the newcomer's from now on, and the other keeps its own name. */
 static int grant_wish(struct request *r, const struct found *other)
 {
-    const struct wish wish = {r->tid, r->ino, r->ino2, r->name, r->name2};
-    if (!r->again && r->tid) {
+    const struct wish wish = {r->tid, r->ino, r->to.ino, r->name, r->to.name};
+    if (!r->to.again && r->tid) {
         wish_put(r->fs->wishes, &wish);
         return -ESTALE;
     }
-    r->taken = !other->given;
-    r->ino3 = ino_message(other->msg.gen, other->msg.uid);
+    r->to.taken = !other->given;
+    r->to.meant = ino_message(other->msg.gen, other->msg.uid);
     r->phase = PHASE_MAKE;
     return 0;
 }
@@ -168,11 +168,11 @@ static int grant_wish(struct request *r, const struct found *other)
 static int check_target(struct request *r)
 {
     struct found found;
-    struct node source = node_of(r->ino), target = node_of(r->ino2);
+    struct node source = node_of(r->ino), target = node_of(r->to.ino);
     const struct view *v = view_of(target);
     if (v && !v->take)
         return -EPERM;
-    int err = lookup_name(r, r->ino2, r->name2, &found);
+    int err = lookup_name(r, r->to.ino, r->to.name, &found);
     if (err == -ENOENT) {
         r->phase = PHASE_MAKE;
         return 0;
@@ -200,7 +200,7 @@ static int check_target(struct request *r)
 static int make_mailbox(struct request *r)
 {
     struct folder_info info;
-    struct node target = node_of(r->ino2);
+    struct node target = node_of(r->to.ino);
     r->phase = PHASE_ASK;
     if (r->id || target.kind != NODE_FOLDER ||
         account_folder(r->fs->account, target.id, &info) != 0 || info.selectable)
@@ -210,10 +210,10 @@ static int make_mailbox(struct request *r)
 
 static int ask_rename(struct request *r)
 {
-    struct node target = node_of(r->ino2);
+    struct node target = node_of(r->to.ino);
     const struct view *v = view_of(target);
     r->phase = PHASE_ANSWER;
-    return v && v->take ? v->take(r, target.id, r->taken ? NULL : r->name2) : -EPERM;
+    return v && v->take ? v->take(r, target.id, r->to.taken ? NULL : r->to.name) : -EPERM;
 }
 
 /* A caller who could not be made to try twice: for the kernel the one message has replaced the
@@ -221,8 +221,8 @@ static int ask_rename(struct request *r)
  * answer. */
 static void correct_kernel(struct request *r)
 {
-    notify_entry(r->fs->notifier, r->ino2, r->name2);
-    notify_attr(r->fs->notifier, r->ino3);
+    notify_entry(r->fs->notifier, r->to.ino, r->to.name);
+    notify_attr(r->fs->notifier, r->to.meant);
 }
 
 static void rename_step(struct request *r)
@@ -236,7 +236,7 @@ static void rename_step(struct request *r)
         err = make_mailbox(r);
     if (!err && r->phase == PHASE_ASK)
         err = ask_rename(r);
-    if (!err && r->ino3 && !r->again)
+    if (!err && r->to.meant && !r->to.again)
         correct_kernel(r);
     finish(r, err);
 }
@@ -253,10 +253,11 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
         return;
     }
     struct request *r = named_request(req, rename_step, parent, name);
-    r->ino2 = newparent;
-    r->name2 = mem_strdup(newname);
+    r->to.ino = newparent;
+    r->to.name = mem_strdup(newname);
     r->which = flags;
-    r->again = wish_take(r->fs->wishes, &(struct wish){r->tid, parent, newparent, name, newname});
+    r->to.again =
+        wish_take(r->fs->wishes, &(struct wish){r->tid, parent, newparent, name, newname});
     request_run(r);
 }
 

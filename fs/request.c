@@ -240,7 +240,7 @@ struct request *request_new(fuse_req_t req, void (*step)(struct request *))
 static void request_free(struct request *r)
 {
     free(r->name);
-    free(r->name2);
+    free(r->to.name);
     buf_free(&r->out);
     slices_free(&r->slices);
     free(r);

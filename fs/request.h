@@ -29,11 +29,15 @@ struct request {
     int64_t began; /* clock_ms() */
 
     /* The arguments, as far as the call has them; names are owned. */
-    fuse_ino_t ino, ino2;
-    fuse_ino_t ino3; /* what `name2` meant before; 0: nothing */
-    char *name, *name2;
-    bool taken; /* `name2` goes on to mean that */
-    bool again; /* the second attempt (wish.h) */
+    fuse_ino_t ino;
+    char *name;
+    struct {
+        fuse_ino_t ino;
+        char *name;
+        fuse_ino_t meant; /* what the name stood for before; 0: nothing */
+        bool taken;       /* the name goes on to stand for that */
+        bool again;       /* the second attempt (wish.h) */
+    } to;                 /* of a rename */
     size_t size;
     off_t off;
     struct fuse_file_info fi;
