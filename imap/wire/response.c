@@ -168,12 +168,12 @@ static enum resp_cond condition(struct str w)
 
 /* "[CODE args] text"; a code without text behind it is fine (Gmail, iCloud), and a bracket that is
  * never closed is text. */
-static void read_text(struct reader *r, struct response *out)
+static int read_text(struct reader *r, struct response *out)
 {
     skip_spaces(r);
     out->text = (struct str){r->p, (size_t)(r->end - r->p)};
     if (r->p == r->end || *r->p != '[')
-        return;
+        return 0;
     char *close = NULL;
     bool quoted = false;
     for (char *p = r->p + 1; p < r->end && !close; p++) {
@@ -183,14 +183,16 @@ static void read_text(struct reader *r, struct response *out)
             close = p;
     }
     if (!close)
-        return;
+        return 0;
     struct reader in = {.arena = r->arena, .p = r->p + 1, .end = close};
     out->code = word(&in);
-    if (read_args(&in, &out->code_args) != 0 || in.p != in.end)
+    int err = read_args(&in, &out->code_args);
+    if (err || in.p != in.end)
         out->code_args = NULL;
     r->p = close + 1;
     skip_spaces(r);
     out->text = (struct str){r->p, (size_t)(r->end - r->p)};
+    return err == -ENOMEM ? err : 0;
 }
 
 static bool all_digits(struct str w)
@@ -213,8 +215,7 @@ int response_parse(struct arena *a, char *data, size_t len, struct response *out
     if (r.p < r.end && *r.p == '+') {
         out->kind = RESP_CONTINUE;
         r.p++;
-        read_text(&r, out);
-        return 0;
+        return read_text(&r, out);
     }
     struct str first = word(&r);
     out->kind = str_is(first, "*") ? RESP_UNTAGGED : RESP_TAGGED;
@@ -236,8 +237,7 @@ int response_parse(struct arena *a, char *data, size_t len, struct response *out
     out->name = name;
     out->cond = out->has_number ? COND_NONE : condition(name);
     if (out->cond != COND_NONE) {
-        read_text(&r, out);
-        return 0;
+        return read_text(&r, out);
     }
     if (out->kind == RESP_TAGGED)
         return -EPROTO;

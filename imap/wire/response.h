@@ -43,7 +43,7 @@ struct response {
 /* Takes apart the complete response of `len` bytes that frame_scan() found. Quoted strings are
  * unescaped in place, so `data` changes; tree and strings live until `a` is reset and `data` moves.
  * Returns 0, or -EPROTO for a line that makes no sense: the stream itself is still in step, so the
- * caller may pass over an untagged one. */
+ * caller may pass over an untagged one; or -ENOMEM: what it says is not known. */
 int response_parse(struct arena *a, char *data, size_t len, struct response *out);
 
 /* The number that `arg` is: digits only, at most `max`. False for everything else (-1, 9.3e+06). */

@@ -75,11 +75,12 @@ static void put(struct uidset *s, size_t at, struct uidrange range)
     s->n++;
 }
 
-static void insert(struct uidset *s, size_t at, struct uidrange range)
+static bool insert(struct uidset *s, size_t at, struct uidrange range)
 {
     if (!reserve(s, 1))
-        mem_gone();
+        return false;
     put(s, at, range);
+    return true;
 }
 
 /* Whether `b`, which does not begin before `a`, overlaps it or follows without a gap. */
@@ -102,25 +103,21 @@ static size_t lower(const struct uidset *s, uint32_t uid)
     return a;
 }
 
-void uidset_add(struct uidset *s, uint32_t lo, uint32_t hi)
+bool uidset_try_add(struct uidset *s, uint32_t lo, uint32_t hi)
 {
     struct uidrange new = {lo < hi ? lo : hi, lo < hi ? hi : lo};
     if (new.hi == 0)
-        return;
+        return true;
     if (new.lo == 0)
         new.lo = 1;
-    if (s->n == 0 || (s->r[s->n - 1].hi < new.lo && !joins(s->r[s->n - 1], new))) {
-        insert(s, s->n, new);
-        return;
-    }
+    if (s->n == 0 || (s->r[s->n - 1].hi < new.lo && !joins(s->r[s->n - 1], new)))
+        return insert(s, s->n, new);
     size_t first = lower(s, new.lo - 1); /* also the one that ends right before */
     size_t past = first;
     while (past < s->n && (s->r[past].lo <= new.hi || s->r[past].lo - new.hi == 1))
         past++;
-    if (past == first) {
-        insert(s, first, new);
-        return;
-    }
+    if (past == first)
+        return insert(s, first, new);
     if (s->r[first].lo < new.lo)
         new.lo = s->r[first].lo;
     if (s->r[past - 1].hi > new.hi)
@@ -128,6 +125,13 @@ void uidset_add(struct uidset *s, uint32_t lo, uint32_t hi)
     s->r[first] = new;
     memmove(s->r + first + 1, s->r + past, (s->n - past) * sizeof(*s->r));
     s->n -= past - first - 1;
+    return true;
+}
+
+void uidset_add(struct uidset *s, uint32_t lo, uint32_t hi)
+{
+    if (!uidset_try_add(s, lo, hi))
+        mem_gone();
 }
 
 static int compare(const void *a, const void *b)
@@ -211,22 +215,22 @@ int uidset_parse(struct uidset *s, const char *text, size_t len)
 
 void uidset_remove(struct uidset *s, uint32_t uid)
 {
-    struct uidset kept = {0};
-    if (!uidset_has(s, uid))
+    size_t at = lower(s, uid);
+    if (at == s->n || s->r[at].lo > uid)
         return;
-    for (size_t i = 0; i < s->n; i++) {
-        struct uidrange r = s->r[i];
-        if (uid < r.lo || uid > r.hi) {
-            uidset_add(&kept, r.lo, r.hi);
-            continue;
-        }
-        if (r.lo < uid)
-            uidset_add(&kept, r.lo, uid - 1);
-        if (uid < r.hi)
-            uidset_add(&kept, uid + 1, r.hi);
+    struct uidrange *r = &s->r[at], above = {uid + 1, r->hi};
+    if (r->lo < uid && uid < r->hi) {
+        r->hi = uid - 1;
+        if (!insert(s, at + 1, above))
+            mem_gone();
+    } else if (r->lo < uid) {
+        r->hi = uid - 1;
+    } else if (uid < r->hi) {
+        r->lo = uid + 1;
+    } else {
+        memmove(r, r + 1, (s->n - at - 1) * sizeof *r);
+        s->n--;
     }
-    uidset_free(s);
-    *s = kept;
 }
 
 void uidset_join(struct uidset *s, const struct uidset *more)

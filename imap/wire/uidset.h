@@ -29,7 +29,9 @@ struct uidset {
 int uidset_parse(struct uidset *s, const char *text, size_t len);
 
 /* Adds lo..hi (either order; 0 is no UID and is left out). At the end of the set this is constant
- * time, elsewhere linear. The caller bounds how many ranges come together. */
+ * time, elsewhere linear. Of uidset_add() the caller bounds how many ranges come together; where a
+ * server decides that it is uidset_try_add(): false when there is no memory. */
+bool uidset_try_add(struct uidset *s, uint32_t lo, uint32_t hi);
 void uidset_add(struct uidset *s, uint32_t lo, uint32_t hi);
 
 /* Takes one UID out. Linear. */
