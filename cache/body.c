@@ -149,7 +149,7 @@ static void evict(struct account *a, struct body *keep, uint64_t reader)
 {
     struct body *b, *tmp;
     HASH_ITER (hh, a->bodies.all, b, tmp) {
-        if (a->bodies.bytes <= a->config->cache)
+        if (a->bodies.bytes <= a->config->cache && HASH_COUNT(a->bodies.all) <= LIMIT_BODIES)
             return;
         if (b == keep)
             continue;

@@ -14,6 +14,7 @@
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
+#include "imap/base/mem.h"
 
 enum { ASK_AGAIN = 5 * 60 * 1000 }; /* ms */
 
@@ -61,11 +62,11 @@ void holes_find(struct sync *s, const struct uidset *found)
     for (size_t i = 0; i < found->n && n < LIMIT_HOLES; i++)
         for (uint64_t uid = found->r[i].lo; uid <= found->r[i].hi && n < LIMIT_HOLES; uid++)
             if (is_hole(s, (uint32_t)uid)) {
-                uidset_add(&h->todo, (uint32_t)uid, (uint32_t)uid);
+                sync_collect(s, &h->todo, (uint32_t)uid, (uint32_t)uid);
                 n++;
             }
     h->more = n == LIMIT_HOLES;
-    h->upto = n ? h->todo.r[h->todo.n - 1].hi : 0;
+    h->upto = h->todo.n ? h->todo.r[h->todo.n - 1].hi : 0;
     if (n)
         s->todo |= SYNC_HOLES;
     else
@@ -75,7 +76,7 @@ void holes_find(struct sync *s, const struct uidset *found)
 }
 
 /* Moves the first ones of those to do to those that are asked for: as many as a portion is, and,
- * if `line`, as a command line takes. */
+ * if `line`, as a command line takes; fewer where there is no memory for them. */
 static void take_portion(struct holes *h, bool line)
 {
     uint64_t left = h->portion ? h->portion : UINT64_MAX;
@@ -84,12 +85,16 @@ static void take_portion(struct holes *h, bool line)
     while (taken < h->todo.n && taken < most && left) {
         struct uidrange *r = &h->todo.r[taken];
         uint64_t count = (uint64_t)r->hi - r->lo + 1;
-        if (count > left) {
-            uidset_add(&h->asked, r->lo, r->lo + (uint32_t)(left - 1));
-            r->lo += (uint32_t)left;
+        uint32_t hi = count > left ? r->lo + (uint32_t)(left - 1) : r->hi;
+        if (!uidset_try_add(&h->asked, r->lo, hi)) {
+            if (!taken)
+                mem_gone(); /* for a handful */
             break;
         }
-        uidset_add(&h->asked, r->lo, r->hi);
+        if (count > left) {
+            r->lo = hi + 1;
+            break;
+        }
         left -= count;
         taken++;
     }
@@ -102,8 +107,10 @@ static void take_portion(struct holes *h, bool line)
 static char *set_text(const struct uidset *set)
 {
     struct buf text = {0};
-    uidset_text(set, &text);
-    if (text.len > LIMIT_COMMAND) {
+    bool scattered = set->n > LIMIT_COMMAND / 2; /* a range takes two bytes at least */
+    if (!scattered)
+        uidset_text(set, &text);
+    if (scattered || text.len > LIMIT_COMMAND) {
         buf_reset(&text);
         buf_addf(&text, "%u:%u", set->r[0].lo, set->r[set->n - 1].hi);
     }
@@ -123,15 +130,16 @@ static void list_by_uid(struct sync *s, const struct uidset *uids)
             struct msg *m = folder_add(s->folder, (uint32_t)uid);
             if (m && !m->size)
                 m->size = MSG_UNKNOWN_SIZE;
-            uidset_add(&s->holes.undescribed, (uint32_t)uid, (uint32_t)uid);
+            sync_collect(s, &s->holes.undescribed, (uint32_t)uid, (uint32_t)uid);
         }
 }
 
 /* Puts what is left of those that were asked for in front of those to do. */
-static void put_back(struct holes *h, struct uidset *left)
+static void put_back(struct sync *s, struct uidset *left)
 {
+    struct holes *h = &s->holes;
     for (size_t i = 0; i < h->todo.n; i++)
-        uidset_add(left, h->todo.r[i].lo, h->todo.r[i].hi);
+        sync_collect(s, left, h->todo.r[i].lo, h->todo.r[i].hi);
     uidset_free(&h->todo);
     h->todo = *left;
     *left = (struct uidset){0};
@@ -171,13 +179,13 @@ void holes_answered(struct sync *s, bool refused)
     for (size_t i = 0; i < h->asked.n; i++)
         for (uint64_t uid = h->asked.r[i].lo; uid <= h->asked.r[i].hi; uid++)
             if (is_undescribed(s->folder, (uint32_t)uid))
-                uidset_add(&left, (uint32_t)uid, (uint32_t)uid);
+                sync_collect(s, &left, (uint32_t)uid, (uint32_t)uid);
     uint64_t n = uidset_count(&left);
     judge(h, refused, uidset_count(&h->asked) - n, n);
     uidset_free(&h->asked);
     bool again = refused && n > 1 && !h->hopeless;
     if (again || h->hopeless)
-        put_back(h, &left);
+        put_back(s, &left);
     if (!again) {
         list_by_uid(s, h->hopeless ? &h->todo : &left);
         uidset_free(h->hopeless ? &h->todo : &left);

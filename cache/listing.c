@@ -25,6 +25,7 @@ struct listing {
     uint64_t changes; /* account.tree_changes when it was asked for */
     int64_t began;
     bool full;           /* there were more than LIMIT_MAILBOXES */
+    bool no_memory;      /* for one of them */
     struct listed *rows; /* uthash, in the order in which they came */
 };
 
@@ -75,7 +76,12 @@ static bool on_listed(struct op_list *op, struct str name, char delim, const str
         return false;
     }
     if (is_new) {
-        row = mem_zalloc(sizeof *row + name.n + 1);
+        size_t size = sizeof *row + name.n + 1;
+        row = l->no_memory ? NULL : mem_try(NULL, size);
+        l->no_memory = !row;
+        if (!row)
+            return false;
+        memset(row, 0, size);
         memcpy(row->wire, name.p, name.n);
         HASH_ADD(hh, l->rows, wire, name.n, row);
     }
@@ -136,8 +142,9 @@ static void find_top(struct account *a)
         a->hooks.folder_changed(a->hooks.ctx, ACCOUNT_ROOT);
 }
 
-/* Returns whether another LIST must confirm what this one left out. */
-static bool apply_listing(struct account *a, const struct listing *l)
+/* Sets `ask` if another LIST must confirm what this one left out. Without memory for a folder
+ * -ENOMEM, and none is taken for gone. */
+static int apply_listing(struct account *a, const struct listing *l, bool *ask)
 {
     for (struct folder *f = tree_first(a); f; f = tree_next(f))
         f->named = false;
@@ -151,8 +158,11 @@ static bool apply_listing(struct account *a, const struct listing *l)
                 gone->named = false;
             continue;
         }
-        struct folder *f = tree_plant(a, row->wire, row->delim);
-        if (!f)
+        struct folder *f;
+        int err = tree_plant(a, row->wire, row->delim, &f);
+        if (err == -ENOMEM)
+            return err;
+        if (err)
             continue;
         f->named = true;
         tree_noselect(a, f, row->noselect);
@@ -164,7 +174,7 @@ static bool apply_listing(struct account *a, const struct listing *l)
     }
     a->listings.used_at = l->began;
     mark_named(a->tree.root);
-    bool ask = sweep(a, a->tree.root);
+    *ask = sweep(a, a->tree.root);
     for (struct folder *f = tree_first(a); f; f = tree_next(f)) {
         if (f->news.met)
             folder_tell(a, f);
@@ -172,7 +182,7 @@ static bool apply_listing(struct account *a, const struct listing *l)
             folder_meet(a, f);
     }
     find_top(a);
-    return ask;
+    return 0;
 }
 
 static void listing_free(struct listing *l)
@@ -193,15 +203,23 @@ static void on_list_done(struct op *op)
     struct account *a = l->a;
     struct waiter *woken = NULL, *orphans = NULL;
     struct op *refused = NULL;
+    bool ask = false, anew;
     account_lock(a);
     a->listings.on = false;
+    if (!op->err && l->no_memory)
+        op->err = -ENOMEM;
     if (!op->err && !l->rows && a->tree.n > 1) {
         log_warn("the server lists no mailbox at all: not believed");
         op->err = -EIO;
     }
-    if (!op->err && (a->listings.renames || l->changes != a->listings.changes)) {
+    anew = !op->err && (a->listings.renames || l->changes != a->listings.changes);
+    if (!op->err && !anew)
+        op->err = apply_listing(a, l, &ask);
+    if (op->err == -ENOMEM)
+        log_error("out of memory for the list of mailboxes");
+    if (anew) {
         ask_listing(a, l->confirms); /* it may be from before our own change: ask again */
-    } else if (!op->err && apply_listing(a, l) && !l->confirms) {
+    } else if (ask && !l->confirms) {
         ask_listing(a, true);
     } else {
         woken = waiters_take(&a->listings.waiters);

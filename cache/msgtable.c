@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "imap/base/limits.h"
+#include "imap/base/mem.h"
 
 enum { BLOCK_MIN = 8, BLOCK_MAX = 512 }; /* messages that a block has room for */
 
@@ -62,7 +63,7 @@ bool msgtable_knows(const struct msgtable *t, uint32_t uid)
 /* Room for `cap` messages in a block. */
 static bool block_grow(struct msgtable *t, struct msgblock *b, uint16_t cap)
 {
-    struct msg *v = realloc(b->v, cap * sizeof *v);
+    struct msg *v = mem_try(b->v, cap * sizeof *v);
     if (!v)
         return false;
     t->room += (size_t)cap - b->cap;
@@ -78,7 +79,7 @@ static struct msgblock *block_insert(struct msgtable *t, size_t at, uint16_t cap
     if (!t->blocks || t->nblocks == t->blocks_cap) {
         size_t more = t->blocks_cap ? t->blocks_cap + t->blocks_cap / 2 : 1;
         more = more > t->blocks_cap ? more : t->blocks_cap + 1;
-        struct msgblock *blocks = realloc(t->blocks, more * sizeof *blocks);
+        struct msgblock *blocks = mem_try(t->blocks, more * sizeof *blocks);
         if (!blocks)
             return NULL;
         t->blocks = blocks;

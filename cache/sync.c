@@ -264,6 +264,12 @@ void sync_refused(struct account *a, struct op *op)
 
 /* ---- what comes from the server ---- */
 
+void sync_collect(struct sync *s, struct uidset *set, uint32_t lo, uint32_t hi)
+{
+    if (!uidset_try_add(set, lo, hi))
+        s->folder->facts.msgs.failed = true;
+}
+
 bool sync_row(struct sync *s, uint32_t uid, bool meta)
 {
     if (!s)
@@ -273,7 +279,7 @@ bool sync_row(struct sync *s, uint32_t uid, bool meta)
     if (meta && uid > s->met_upto)
         s->met_upto = uid;
     if (s->census.by_rows)
-        uidset_add(&s->census.rows, uid, uid);
+        sync_collect(s, &s->census.rows, uid, uid);
     return s->census.by_rows;
 }
 
@@ -298,7 +304,7 @@ void sync_loaded(struct sync *s, const struct fetch_row *row)
 void sync_went(struct sync *s, uint32_t lo, uint32_t hi)
 {
     if (s && s->census.on)
-        uidset_add(&s->census.went, lo, hi);
+        sync_collect(s, &s->census.went, lo, hi);
 }
 
 /* ---- who needs a folder looked at ---- */

@@ -127,6 +127,10 @@ bool sync_row(struct sync *s, uint32_t uid, bool meta);
  * come one by one. */
 void sync_loaded(struct sync *s, const struct fetch_row *row);
 
+/* Adds lo..hi to a set of the sync's own. When there is no memory, the sync ends with that as soon
+ * as its step does. */
+void sync_collect(struct sync *s, struct uidset *set, uint32_t lo, uint32_t hi);
+
 /* These messages are gone. */
 void sync_went(struct sync *s, uint32_t lo, uint32_t hi);
 

@@ -100,7 +100,9 @@ static void on_uids_done(struct op *op)
     struct sync *s = sync_of_step(a, op);
     bool refused = s && op->err != -ENOENT && forgive(op);
     const struct uidset *found = &op_as_search(op)->found;
-    if (s && !op->err && !refused && is_plausible(s, found)) {
+    if (s && s->folder->facts.msgs.failed) {
+        /* What is not noted for want of memory proves nothing: the sync ends with that. */
+    } else if (s && !op->err && !refused && is_plausible(s, found)) {
         compare_uids(a, s, found, true);
     } else if (s && !op->err) {
         if (!refused)
@@ -121,7 +123,7 @@ static void on_rows_done(struct op *op)
         struct uidset *rows = &s->census.rows;
         s->census.by_rows = false;
         bool refused = rows->n && forgive(op);
-        if (!op->err)
+        if (!op->err && !s->folder->facts.msgs.failed)
             compare_uids(a, s, rows, !refused && uidset_count(rows) >= s->exists);
         uidset_free(rows);
     }

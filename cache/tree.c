@@ -154,10 +154,14 @@ static void show_name(const struct account *a, const struct folder *parent, cons
         mboxname_show(last, strlen(last), false, out);
 }
 
+/* NULL when there is no memory. */
 static struct folder *new_folder(struct account *a, struct folder *parent, const char *wire,
                                  char delim)
 {
-    struct node *n = mem_zalloc(sizeof *n);
+    struct node *n = mem_try(NULL, sizeof *n);
+    if (!n)
+        return NULL;
+    *n = (struct node){0};
     struct folder *f = &n->folder;
     struct buf name = {0};
     if (parent) {
@@ -211,6 +215,8 @@ int tree_init(struct account *a)
 {
     a->tree.next_id = ACCOUNT_ROOT + 1;
     a->tree.root = a->tree.top = new_folder(a, NULL, "", '\0');
+    if (!a->tree.root)
+        mem_gone();
     return 0;
 }
 
@@ -247,14 +253,19 @@ struct folder *tree_insert(struct account *a, struct folder *parent, const char 
     struct folder *f = folder_by_wire(a, wire);
     if (!f)
         f = new_folder(a, parent, wire, delim);
+    if (!f) {
+        listing_expire(a);
+        return NULL;
+    }
     f->facts.noselect = false;
     folder_tell(a, f->parent);
     listing_changed(a);
     return f;
 }
 
-struct folder *tree_plant(struct account *a, const char *wire, char delim)
+int tree_plant(struct account *a, const char *wire, char delim, struct folder **planted)
 {
+    int err = 0;
     struct folder *f = a->tree.root;
     size_t len = strlen(wire);
     char *part = mem_strdup(wire);
@@ -269,6 +280,8 @@ struct folder *tree_plant(struct account *a, const char *wire, char delim)
             next = folder_by_wire(a, part);
         if (!next && a->tree.n < LIMIT_MAILBOXES)
             next = new_folder(a, f, part, delim);
+        if (!next)
+            err = a->tree.n < LIMIT_MAILBOXES ? -ENOMEM : -E2BIG;
         f = next;
         if (!f)
             break;
@@ -276,7 +289,8 @@ struct folder *tree_plant(struct account *a, const char *wire, char delim)
             part[i] = wire[i];
     }
     free(part);
-    return f;
+    *planted = f;
+    return err;
 }
 
 void tree_noselect(struct account *a, struct folder *f, bool noselect)

@@ -44,11 +44,12 @@ struct folder *tree_child(struct account *a, const struct folder *parent, const 
 int tree_child_wire(struct account *a, const struct folder *parent, const char *name,
                     struct buf *wire);
 
-/* Finds or makes the folder of a wire name, and those above it that LIST may not have named; NULL
- * when there are too many. */
-struct folder *tree_plant(struct account *a, const char *wire, char delim);
+/* Finds or makes the folder of a wire name, and those above it that LIST may not have named: 0;
+ * -E2BIG when there are LIMIT_MAILBOXES, or -ENOMEM. */
+int tree_plant(struct account *a, const char *wire, char delim, struct folder **planted);
 
-/* Inserts a folder that was just created as `wire` below `parent`. */
+/* Inserts a folder that was just created as `wire` below `parent`. NULL when there is no memory:
+ * LIST is to tell of it. */
 struct folder *tree_insert(struct account *a, struct folder *parent, const char *wire, char delim);
 void tree_remove(struct account *a, struct folder *f);
 

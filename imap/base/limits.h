@@ -28,6 +28,9 @@
  */
 #define LIMIT_TOKENS (4u * 1024 * 1024)
 
+/* Messages of which something is kept or being asked for, however short they are. */
+#define LIMIT_BODIES 65536u
+
 /* One message. RFC822.SIZE had 32 bits in IMAP4rev1; a larger one is no size. */
 #define LIMIT_MESSAGE 0xffffffffull
 
