@@ -15,45 +15,24 @@
  * Who has read straight on for a while gets the whole rest of a large message in one fetch, a
  * stream, since servers look for the beginning of each window, and some from the first byte on. It
  * is held while enough lies ahead of its reader, and ends when he does not come back for it. */
-#include "cache/state.h"
+#include "cache/body.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "cache/body_size.h"
+#include "cache/body_store.h"
 #include "cache/extent.h"
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
-
-/* Bytes that came. */
-struct chunk {
-    struct chunk *prev, *next; /* by offset */
-    uint64_t off;
-    size_t len;
-    struct blob *bytes;
-};
-
-/* Bytes under way. */
-struct fetch {
-    struct fetch *prev, *next;
-    uint64_t off;
-    size_t len;
-    size_t got;
-    bool whole;     /* the whole message is asked for, and not a window; `len` is no promise then */
-    bool no_memory; /* for what came */
-    struct waiter *waiters;
-
-    struct op_body *op; /* of a stream, else NULL */
-    uint64_t run;       /* of a stream: where its reader began to read straight on */
-    uint64_t reader;    /* of a stream: how far its reader has come */
-};
 
 enum {
     STREAM_AFTER = 256 * 1024,       /* bytes read straight on before the rest is streamed */
@@ -63,114 +42,6 @@ enum {
     TELLING = 1024 * 1024,           /* a window that comes in pieces if any does */
     STREAM_LIMIT = 1024 * 1024, /* with less room ahead of the reader windows serve him better */
 };
-
-struct body {
-    uint64_t number; /* generation and UID */
-    struct chunk *chunks;
-    struct fetch *fetches;
-    struct fetch *stream; /* the one of them that is; NULL: none */
-    bool left;            /* one ended early: there is no second */
-    size_t window;
-    uint64_t frontier; /* where the last fetch ends: a fetch from here reads straight on */
-    uint64_t run;      /* where the first of those began that read straight on */
-    bool forgotten;    /* dropped as soon as nothing is under way */
-    bool apart;        /* a set did not bring it: it is asked for alone */
-    bool no_data;      /* the server had nothing to say of it, and it is being found out why */
-    bool doubtful;     /* what windows of it bring is not to be believed: it is asked for whole */
-    bool began;        /* a window at its beginning was answered, */
-    size_t first;      /* as long a window at its beginning was filled; 0: none was yet */
-    struct extent extent; /* until its size is measured */
-    uint64_t asked;       /* another number under which it was read, since it was moved; 0: none */
-    UT_hash_handle hh;    /* in the order of use, oldest first */
-};
-
-static struct body *find_body(struct account *a, uint64_t n)
-{
-    struct body *b;
-    HASH_FIND(hh, a->bodies.all, &n, sizeof n, b);
-    return b;
-}
-
-/* Finds or makes; becomes the one used last. */
-static struct body *use_body(struct account *a, uint64_t n)
-{
-    struct body *b = find_body(a, n);
-    if (b) {
-        HASH_DEL(a->bodies.all, b);
-    } else {
-        b = mem_zalloc(sizeof *b);
-        b->number = n;
-    }
-    HASH_ADD(hh, a->bodies.all, number, sizeof b->number, b);
-    return b;
-}
-
-static void drop_chunk(struct account *a, struct body *b, struct chunk *c)
-{
-    DL_DELETE(b->chunks, c);
-    a->bodies.bytes -= c->len;
-    blob_unref(c->bytes);
-    free(c);
-}
-
-static void drop_chunks(struct account *a, struct body *b)
-{
-    while (b->chunks)
-        drop_chunk(a, b, b->chunks);
-}
-
-static void drop_body(struct account *a, struct body *b)
-{
-    drop_chunks(a, b);
-    if (b->fetches) {
-        b->forgotten = true;
-        return;
-    }
-    HASH_DEL(a->bodies.all, b);
-    free(b);
-}
-
-void body_forget(struct account *a, uint32_t gen, uint32_t uid)
-{
-    struct body *b = find_body(a, msg_number(gen, uid));
-    if (b)
-        drop_body(a, b);
-}
-
-void bodies_free(struct account *a)
-{
-    struct body *b, *tmp;
-    HASH_ITER (hh, a->bodies.all, b, tmp)
-        drop_body(a, b);
-}
-
-/* The least recently used go first; of the one in use, what lies behind the reader. */
-static void evict(struct account *a, struct body *keep, uint64_t reader)
-{
-    struct body *b, *tmp;
-    HASH_ITER (hh, a->bodies.all, b, tmp) {
-        if (a->bodies.bytes <= a->config->cache && HASH_COUNT(a->bodies.all) <= LIMIT_BODIES)
-            return;
-        if (b == keep)
-            continue;
-        drop_chunks(a, b);
-        if (!b->fetches && !b->no_data && !b->extent.probes) {
-            HASH_DEL(a->bodies.all, b);
-            free(b);
-        }
-    }
-    while (a->bodies.bytes > a->config->cache && keep && keep->chunks &&
-           keep->chunks->off + keep->chunks->len <= reader)
-        drop_chunk(a, keep, keep->chunks);
-}
-
-/* There was no memory for something large: what is only kept goes, before there is none for what is
- * small and cannot be done without. */
-static void drop_all(struct account *a)
-{
-    for (struct body *b = a->bodies.all; b; b = b->hh.next)
-        drop_chunks(a, b);
-}
 
 /* ---- fetching ---- */
 
@@ -194,148 +65,24 @@ static struct fetch *fetch_at(struct body *b, uint64_t off)
     return NULL;
 }
 
-static int by_offset(const struct chunk *x, const struct chunk *y)
-{
-    return x->off < y->off ? -1 : x->off > y->off;
-}
-
 struct reading {
     struct account *a;
     struct fetch *fetch;
     uint64_t number;
 };
 
-/* Says, once for a mount in the log, that announced sizes are not to be relied on. */
-static void note_wrong(struct account *a, const struct folder *f, const struct msg *m, uint64_t was)
-{
-    if (!a->bodies.n_wrong_sizes++)
-        log_warn("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced; the sizes that "
-                 "this server announces are shown until a message was read",
-                 f->facts.wire, m->uid, m->size, was);
-    else
-        log_debug("%s: UID %u has %" PRIu64 " bytes, not the %" PRIu64 " announced", f->facts.wire,
-                  m->uid, m->size, was);
-}
-
-static void tell_size(struct account *a, uint64_t n)
-{
-    a->hooks.msg_size(a->hooks.ctx, (uint32_t)(n >> 32), (uint32_t)n);
-}
-
-/* Now it is certain. That the message is longer the kernel must know before a reader comes to what
- * it takes for the end. That it is shorter the readers' own answers say: see account_read(). */
-static void settle(struct account *a, const struct body *b, const struct folder *f, struct msg *m,
-                   uint64_t size)
-{
-    uint64_t was = msg_size(m);
-    bool announced = m->size && m->size != MSG_UNKNOWN_SIZE;
-    m->size = size;
-    m->flags |= MSG_SIZED;
-    m->resized = (int8_t)(size < was ? -1 : size > was);
-    if (size == was)
-        return;
-    if (announced)
-        note_wrong(a, f, m, was);
-    if (size < was)
-        return;
-    tell_size(a, b->number);
-    if (msg_number(f->gen, m->uid) != b->number) /* moved meanwhile */
-        tell_size(a, msg_number(f->gen, m->uid));
-    if (b->asked)
-        tell_size(a, b->asked);
-}
-
-/* Of the window of `len` bytes at `off`, `got` came; or of the whole message, if `whole`.
- *
- * A window that comes short does not prove the end by itself, since some servers cap windows: one
- * does that ends where the end was announced, or is shorter than others were that this server
- * sent. */
-static void learn(struct account *a, struct body *b, uint64_t off, size_t got, size_t len,
-                  bool whole)
-{
-    struct folder *f;
-    struct msg *m = msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &f);
-    if (!m)
-        return;
-    if (off == 0 && got == len && !whole)
-        b->first = len;
-    if (b->first && msg_size(m) > b->first && (whole ? got > b->first : m->size > b->first))
-        a->bodies.windows = true;
-    if (m->flags & MSG_SIZED)
-        return;
-    if (whole) {
-        settle(a, b, f, m, got);
-        return;
-    }
-    bool last = got && got < len && (off + got == m->size || got < a->bodies.longest_window);
-    if (got > a->bodies.longest_window)
-        a->bodies.longest_window = got;
-    extent_learn(&b->extent, off, got, len, last);
-    if (!extent_known(&b->extent))
-        return;
-    settle(a, b, f, m, b->extent.seen);
-    b->extent = (struct extent){0};
-}
-
-static void keep_bytes(struct account *a, struct body *b, uint64_t off, struct blob *bytes)
-{
-    if (!bytes || !bytes->len || b->forgotten)
-        return;
-    struct chunk *c = mem_zalloc(sizeof *c);
-    c->off = off;
-    c->len = bytes->len;
-    c->bytes = blob_ref(bytes);
-    a->bodies.bytes += c->len;
-    DL_INSERT_INORDER(b->chunks, c, by_offset);
-}
-
-void body_release(struct account *a, uint32_t gen, uint32_t uid)
-{
-    struct body *b = find_body(a, msg_number(gen, uid));
-    if (b && !b->fetches)
-        drop_body(a, b);
-}
-
-void body_apart(struct account *a, uint32_t gen, uint32_t uid)
-{
-    use_body(a, msg_number(gen, uid))->apart = true;
-}
-
-bool body_known(struct account *a, uint32_t gen, uint32_t uid)
-{
-    const struct body *b = find_body(a, msg_number(gen, uid));
-    return b && (b->fetches || (b->chunks && b->chunks->off == 0));
-}
-
-struct str body_begin(struct account *a, uint32_t gen, uint32_t uid)
-{
-    const struct body *b = find_body(a, msg_number(gen, uid));
-    const struct chunk *c = b ? b->chunks : NULL;
-    return c && c->off == 0 ? (struct str){c->bytes->data, c->len} : (struct str){"", 0};
-}
-
 void body_take(struct account *a, const struct folder *f, uint32_t uid, struct blob *bytes,
                size_t len)
 {
-    struct body *b = use_body(a, msg_number(f->gen, uid));
+    struct body *b = body_use(a, msg_number(f->gen, uid));
     b->began = true;
-    learn(a, b, 0, bytes->len, len, false);
+    body_learn(a, b, 0, bytes->len, len, false);
     if (!b->chunks || b->chunks->off >= bytes->len) {
-        keep_bytes(a, b, 0, bytes);
+        body_keep(a, b, 0, bytes);
         b->window = len;
         b->frontier = bytes->len; /* who reads on from there reads straight on */
     }
-    evict(a, b, 0);
-}
-
-/* How many of these bytes are here, up to the first that is not. */
-static size_t present(const struct body *b, uint64_t off, size_t len)
-{
-    size_t have = 0;
-    for (const struct chunk *c = b->chunks; c && have < len && c->off <= off + have; c = c->next)
-        if (off + have < c->off + c->len)
-            have = (size_t)(c->off + c->len - off);
-    return have < len ? have : len;
+    bodies_evict(a, b, 0);
 }
 
 /* ---- streams ---- */
@@ -380,8 +127,7 @@ static void stream_drain(struct account *a, struct body *b, uint64_t off, uint64
     atomic_store(&f->op->used_at, clock_ms());
     if (atomic_load(&f->op->hold) && stream_ahead(f) <= stream_most(a, f) / 2)
         pool_resume(a->pool, f->op);
-    while (b->chunks && b->chunks->off + b->chunks->len + STREAM_BEHIND < f->reader)
-        drop_chunk(a, b, b->chunks);
+    body_drop_behind(a, b, f->reader, STREAM_BEHIND);
 }
 
 static void on_body_bytes(struct op_body *op, size_t at, struct blob *bytes)
@@ -390,13 +136,13 @@ static void on_body_bytes(struct op_body *op, size_t at, struct blob *bytes)
     struct account *a = bo->a;
     struct fetch *f = bo->fetch;
     account_lock(a);
-    struct body *b = find_body(a, bo->number);
+    struct body *b = body_find(a, bo->number);
     uint64_t off = f->off + at;
     f->no_memory |= !bytes;
     f->got = at + (bytes ? bytes->len : 0);
     /* After a lost connection they come from the start again. */
-    if (bytes && present(b, off, bytes->len) < bytes->len)
-        keep_bytes(a, b, off, bytes);
+    if (bytes && body_present(b, off, bytes->len) < bytes->len)
+        body_keep(a, b, off, bytes);
     if (bytes && bytes->len && off + bytes->len > b->extent.seen)
         b->extent.seen = off + bytes->len;
     struct waiter *woken = waiters_take(&f->waiters);
@@ -404,9 +150,9 @@ static void on_body_bytes(struct op_body *op, size_t at, struct blob *bytes)
         a->bodies.pieces = PIECES_YES;
     if (f->op)
         stream_fill(a, f);
-    evict(a, b, 0);
+    bodies_evict(a, b, 0);
     if (!bytes)
-        drop_all(a);
+        bodies_drop_all(a);
     account_unlock(a);
     wake_all(woken, bytes ? 0 : -ENOMEM);
     blob_unref(bytes);
@@ -425,7 +171,7 @@ static int no_data(struct account *a, struct body *b, struct fetch *fetch)
     b->no_data = !b->no_data;
     if (!b->no_data)
         return -EIO;
-    b->doubtful = true; /* some have no answer to a window, and one to the whole */
+    b->only_whole = true; /* some have no answer to a window, and one to the whole */
     sync_recheck(a, f, m->uid, waiters_take(&fetch->waiters));
     return 0;
 }
@@ -453,11 +199,11 @@ static int take_end(struct account *a, struct body *b, const struct fetch *f)
 {
     struct folder *folder;
     if (f->off == 0 && f->got == 0 && !f->whole) {
-        b->doubtful = true; /* a message without a byte is asked for once more, another way */
+        b->only_whole = true; /* a message without a byte is asked for once more, another way */
         return 0;
     }
     b->began |= f->off == 0;
-    learn(a, b, f->off, f->got, f->len, f->whole);
+    body_learn(a, b, f->off, f->got, f->len, f->whole);
     const struct msg *m =
         msg_by_number(a, (uint32_t)(b->number >> 32), (uint32_t)b->number, &folder);
     /* Who needs the bytes would ask for them again and again. */
@@ -471,10 +217,10 @@ static void on_body_done(struct op *op)
     struct account *a = bo->a;
     struct fetch *f = bo->fetch;
     account_lock(a);
-    struct body *b = find_body(a, bo->number);
+    struct body *b = body_find(a, bo->number);
     int err = f->no_memory ? -ENOMEM : op->err;
     if (err == -ENOMEM)
-        drop_all(a);
+        bodies_drop_all(a);
     if (op->err == -ESTALE)
         sync_contradicted(a, op);
     if (err == -ENODATA)
@@ -495,12 +241,7 @@ static void on_body_done(struct op *op)
         b->frontier = 0;
     struct waiter *woken = waiters_take(&f->waiters);
     /* Before they are served, their bytes must not be evicted: what is evicted is of others. */
-    if (b->forgotten && !b->fetches) {
-        HASH_DEL(a->bodies.all, b);
-        free(b);
-    } else {
-        evict(a, b, 0);
-    }
+    body_fetched(a, b);
     account_unlock(a);
     wake_all(woken, err);
     free(f);
@@ -553,7 +294,7 @@ static struct fetch *start_whole(struct account *a, struct body *b, const struct
 {
     bool stream = msg_size(m) >= STREAM_LEAST && stream_limit(a) >= STREAM_LIMIT &&
                   !a->bodies.streaming && !b->left && pool_may_stream(a->pool);
-    drop_chunks(a, b); /* they may not be what they were taken for */
+    body_drop_chunks(a, b); /* they may not be what they were taken for */
     b->extent = (struct extent){0};
     struct fetch *f =
         submit_fetch(a, b, folder, m->uid, 0, LIMIT_LITERAL, stream ? WHOLE_STREAM : WHOLE);
@@ -575,7 +316,7 @@ static bool begins_first(const struct account *a, const struct body *b, uint64_t
 
 static bool wants_whole(struct account *a, const struct body *b, uint64_t off)
 {
-    return b->doubtful || (off > 0 && !a->bodies.windows) || pool_ignores_windows(a->pool);
+    return b->only_whole || (off > 0 && !a->bodies.windows) || pool_ignores_windows(a->pool);
 }
 
 static struct fetch *start_fetch(struct account *a, struct body *b, const struct folder *folder,
@@ -627,24 +368,6 @@ static void start_stream(struct account *a, struct body *b, const struct folder 
 }
 
 /* ---- reading ---- */
-
-/* Adds what lies from `off` on without a gap, up to `len` bytes; returns how many. */
-static size_t add_chunks(const struct body *b, uint64_t off, size_t len, struct slices *out)
-{
-    size_t copied = 0;
-    for (const struct chunk *c = b->chunks; c && copied < len; c = c->next) {
-        uint64_t at = off + copied;
-        if (at < c->off)
-            break;
-        if (at >= c->off + c->len)
-            continue;
-        size_t skip = (size_t)(at - c->off), n = c->len - skip;
-        n = n < len - copied ? n : len - copied;
-        slices_add(out, c->bytes, skip, n);
-        copied += n;
-    }
-    return copied;
-}
 
 /* Someone reads straight on: have the next windows under way before he comes to them, as far as he
  * has come twice over. */
@@ -714,16 +437,16 @@ int account_read(struct account *a, uint32_t gen, uint32_t uid, uint64_t off, si
     if (sized && len > m->size - off)
         len = (size_t)(m->size - off);
     struct walk_lead lead = prefetch_read(a, folder, m, off, len);
-    struct body *b = use_body(a, msg_number(folder->gen, m->uid));
+    struct body *b = body_use(a, msg_number(folder->gen, m->uid));
     if (b->number != msg_number(gen, uid))
         b->asked = msg_number(gen, uid);
-    size_t have = add_chunks(b, off, len, out);
+    size_t have = body_copy(b, off, len, out);
     a->bodies.n_reads++;
     stream_drain(a, b, off, off + have);
     if (have == len && (sized || off + len < msg_size(m))) {
         a->bodies.n_read_hits++;
         read_ahead(a, b, folder, m, off + len);
-        evict(a, b, off);
+        bodies_evict(a, b, off);
         prefetch_more(a, folder, &lead);
         goto out;
     }

@@ -10,13 +10,13 @@
 #include "imap/base/str.h"
 
 struct account;
-struct body;
 struct folder;
+struct kept;
 
 enum { BODY_FIRST_WINDOW = 64 * 1024 };
 
 struct bodies {
-    struct body *all; /* a hash table, in the order of use */
+    struct kept *all; /* a hash table, in the order of use */
     size_t bytes;     /* that are here */
     size_t inflight;  /* bytes that somebody waits for and are under way */
     enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
