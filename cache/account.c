@@ -1,4 +1,4 @@
-#include "cache/state.h"
+#include "cache/account.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,6 +7,8 @@
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/rows.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/log.h"
@@ -20,39 +22,6 @@ void account_lock(struct account *a)
 void account_unlock(struct account *a)
 {
     pthread_mutex_unlock(&a->lock);
-}
-
-void waiter_add(struct waiter **list, struct waiter *w)
-{
-    if (!w)
-        return;
-    w->next = *list;
-    *list = w;
-}
-
-struct waiter *waiters_take(struct waiter **list)
-{
-    struct waiter *taken = *list;
-    *list = NULL;
-    return taken;
-}
-
-void waiters_move(struct waiter **to, struct waiter **from)
-{
-    while (*from) {
-        struct waiter *w = *from;
-        *from = w->next;
-        waiter_add(to, w);
-    }
-}
-
-void wake_all(struct waiter *list, int err)
-{
-    while (list) {
-        struct waiter *w = list;
-        list = w->next; /* before waking: it may wait again, or be gone */
-        w->wake(w, err);
-    }
 }
 
 struct op *account_op(struct account *a, struct op *op, void (*done)(struct op *))
@@ -116,9 +85,9 @@ static int choose_root(struct account *a, const char *path, struct buf *why)
 struct account *account_open(const struct account_config *config, const struct account_hooks *hooks,
                              struct buf *why)
 {
-    static const struct pool_events events = {.row = messages_on_row,
-                                              .changed = messages_on_change,
-                                              .vanished = messages_on_vanished,
+    static const struct pool_events events = {.row = rows_on_row,
+                                              .changed = rows_on_change,
+                                              .vanished = rows_on_vanished,
                                               .status = watch_on_status,
                                               .folders = watch_on_folders,
                                               .deaf = watch_on_deaf,

@@ -1,6 +1,6 @@
 /* Changes made through this mount: one operation each, and what its success means for what is
  * known. Nothing known changes before the server has confirmed it. */
-#include "cache/state.h"
+#include "cache/change.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
@@ -124,7 +125,7 @@ static void check_stale(struct account *a, uint32_t gen, int err)
 {
     struct folder *f = folder_by_gen(a, gen);
     if (f && err == -ESTALE) {
-        folder_reset(a, f);
+        sync_reset(a, f);
         folder_tell(a, f);
     } else if (f && err == -ENOENT) {
         fresh_expire(&f->fresh);

@@ -4,7 +4,7 @@
  * They are cut out of the message's first bytes where these are here. Else they are fetched, once
  * for all who ask meanwhile; and once somebody asks about message after message of a folder, those
  * of its neighbours come along, at most AHEAD_PER_ASKED for each he has asked about. */
-#include "cache/state.h"
+#include "cache/header.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"

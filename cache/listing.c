@@ -1,6 +1,6 @@
 /* What LIST says becomes the tree. What one LIST leaves out, and what this mount changes while one
  * is under way, has another one asked. */
-#include "cache/state.h"
+#include "cache/listing.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"

@@ -1,13 +1,11 @@
-/* What is known of the messages of a folder: taken in whoever asked for it, and told upward. */
+/* The messages of a folder: finding and listing them, and telling upward what became of them. */
 #ifndef CACHE_MESSAGES_H
 #define CACHE_MESSAGES_H
 
 #include "cache/account.h"
 #include "cache/msgtable.h"
 
-struct fetch_row;
 struct folder;
-struct uidset;
 
 /* Generation and UID in one number: the key to what is kept of a message. */
 static inline uint64_t msg_number(uint32_t gen, uint32_t uid)
@@ -23,6 +21,9 @@ bool msg_visible(const struct msg *m);
 
 void msg_describe(const struct account *a, const struct folder *f, const struct msg *m,
                   struct msg_info *out);
+
+/* A message that was visible is so no more: says it upward. */
+void msg_tell_gone(struct account *a, struct folder *f, const struct msg *m);
 
 /* Takes a message out of the folder and says so upward. */
 void msg_drop(struct account *a, struct folder *f, struct msg *m);
@@ -52,14 +53,7 @@ void folder_event(struct account *a, const struct folder *f, const struct msg *m
                   enum account_event what);
 
 /* Forgets all messages and begins a new generation; the folder must be loaded anew. A sync that is
- * under way, unless it is the caller's own, is ended with folder_reset(). */
+ * under way, unless it is the caller's own, is ended with sync_reset(). */
 void folder_forget(struct account *a, struct folder *f);
-void folder_reset(struct account *a, struct folder *f);
-
-void messages_on_row(void *account, const char *mailbox, uint32_t uidvalidity,
-                     const struct fetch_row *row);
-void messages_on_change(void *account, const char *mailbox, uint32_t uidvalidity, unsigned what);
-void messages_on_vanished(void *account, const char *mailbox, uint32_t uidvalidity,
-                          const struct uidset *uids);
 
 #endif

@@ -5,13 +5,14 @@
  * generation of the folder, the first that is known under that UIDVALIDITY: not in a folder that
  * was made anew, be it under the same one, nor in the one before it when the server spoke of the
  * new one. */
-#include "cache/state.h"
+#include "cache/moved.h"
 
 #include <stdlib.h>
 #include <uthash.h>
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "imap/base/mem.h"
 
 enum { MOVED_MAX = 65536 };

@@ -14,7 +14,7 @@
  *
  * What several readers are waiting for goes the same way: whatever has not left yet when the next
  * one comes leaves together with what he asks for. */
-#include "cache/state.h"
+#include "cache/prefetch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@
 
 #include "cache/folder.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"

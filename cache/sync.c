@@ -189,6 +189,12 @@ void sync_outdated(struct account *a, struct folder *f)
     }
 }
 
+void sync_reset(struct account *a, struct folder *f)
+{
+    folder_forget(a, f);
+    sync_outdated(a, f);
+}
+
 /* ---- the end of a step ---- */
 
 struct sync *sync_of_step(struct account *a, const struct op *op)
@@ -210,7 +216,7 @@ static void step_end(struct account *a, struct op *op, struct sync *s)
     if (s && err == -ESTALE && s->restarts < MAX_RESTARTS) {
         struct folder *f = s->folder;
         s->restarts++;
-        folder_reset(a, f);
+        sync_reset(a, f);
         folder_tell(a, f);
     } else if (s && err) {
         if (err == -ESTALE)

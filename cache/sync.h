@@ -108,6 +108,9 @@ void sync_contradicted(struct account *a, const struct op *op);
  * what is still to come of it counts for nothing, and who waits for it waits for another. */
 void sync_outdated(struct account *a, struct folder *f);
 
+/* The folder has turned out to be another one: forgets its messages, and its sync is over. */
+void sync_reset(struct account *a, struct folder *f);
+
 /* The folder goes: those who wait for it ask again, and are told so. */
 void sync_abandon(struct account *a, struct folder *f);
 

@@ -1,5 +1,5 @@
 /* The folders: what LIST said, as a tree of file names, each with its wire name beside it. */
-#include "cache/state.h"
+#include "cache/tree.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "cache/folder.h"
 #include "cache/mboxname.h"
 #include "cache/messages.h"
+#include "cache/state.h"
 #include "cache/waiter.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
@@ -299,7 +300,7 @@ void tree_noselect(struct account *a, struct folder *f, bool noselect)
         return;
     f->facts.noselect = noselect;
     f->news.version++;
-    folder_reset(a, f);
+    sync_reset(a, f);
     if (f->news.shown) /* else nobody has looked into it */
         folder_tell(a, f);
     f->news.met = false;

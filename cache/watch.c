@@ -6,7 +6,7 @@
  * there is a second look, as a server may leave out what followed closely (Dovecot 2.3 does). The
  * same thread looks every `poll` seconds after the folders used last, as far as they are in use and
  * no connection is told of them. */
-#include "cache/state.h"
+#include "cache/watch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "cache/folder.h"
+#include "cache/state.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
 #include "imap/base/mem.h"
