@@ -47,7 +47,7 @@ void watch_used(struct folder *f);
 /* It was told of all messages of the folder that they are gone: nothing else was promised. */
 void watch_unpromise(struct account *a, struct folder *f);
 
-/* Has a folder with hints looked at soon. */
+/* Has a folder looked at soon if there are hints, or if it is due since a sync ran. */
 void watch_folder(struct account *a, struct folder *f);
 
 /* Has the folder looked at soon, and also whether another mailbox has its name by now: a connection
