@@ -542,4 +542,15 @@ static inline const char *stub_told(struct stub *s)
     return text;
 }
 
+/* Likewise what the kernel was to forget. */
+static inline const char *stub_kernel(struct stub *s)
+{
+    static char text[4096];
+    pthread_mutex_lock(&s->lock);
+    snprintf(text, sizeof text, "%s", buf_str(&s->kernel));
+    buf_reset(&s->kernel);
+    pthread_mutex_unlock(&s->lock);
+    return text;
+}
+
 #endif

@@ -68,17 +68,6 @@ static void assert_tree(struct stub *s, const char *tree)
     buf_free(&out);
 }
 
-/* What the kernel was told since the last time; it lives until the next call. */
-static const char *kernel(struct stub *s)
-{
-    static char text[4096];
-    pthread_mutex_lock(&s->lock);
-    snprintf(text, sizeof text, "%s", buf_str(&s->kernel));
-    buf_reset(&s->kernel);
-    pthread_mutex_unlock(&s->lock);
-    return text;
-}
-
 static uint32_t child(struct stub *s, uint32_t parent, const char *name)
 {
     struct folder_info info;
@@ -105,7 +94,7 @@ static void test_listed(void **state)
     assert_tree(&s, "INBOX A-[B C-[D]] E");
     assert_int_equal(list(&s, "E INBOX A/B A/C/D A/C F"), 0);
     assert_tree(&s, "INBOX A-[B C[D]] E F");
-    assert_string_equal(kernel(&s), "");
+    assert_string_equal(stub_kernel(&s), "");
     assert_int_equal(account_child(s.account, ACCOUNT_ROOT, "inbox", &info), 0);
     assert_int_equal(account_child(s.account, ACCOUNT_ROOT, "e", &info), -ENOENT);
     assert_int_equal(account_child(s.account, info.id + 1000, "e", &info), -ESTALE);
@@ -142,11 +131,11 @@ static void test_gone(void **state)
     assert_int_equal(asker_wait(&q), 0);
     assert_true(stub_quiet());
     assert_int_equal(child(&s, a, "B"), b);
-    assert_string_equal(kernel(&s), "");
+    assert_string_equal(stub_kernel(&s), "");
 
     list_twice(&s, "INBOX C");
     assert_tree(&s, "INBOX C");
-    assert_string_equal(kernel(&s), "stale B; stale A; ");
+    assert_string_equal(stub_kernel(&s), "stale B; stale A; ");
     assert_int_equal(account_folder(s.account, a, &info), -ESTALE);
     assert_int_equal(account_folder(s.account, b, &info), -ESTALE);
 
@@ -218,7 +207,7 @@ static void test_noselect(void **state)
     say(op, "A", "\\Noselect");
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);
-    assert_string_equal(kernel(&s), "gone 1; gone 2; ");
+    assert_string_equal(stub_kernel(&s), "gone 1; gone 2; ");
     assert_tree(&s, "INBOX A-");
     assert_int_equal(account_sync(s.account, a, TRUST_SERVER, INT64_MAX, &q.w), 0);
     assert_string_equal(stub_shown(&s, a, &shown), "");
@@ -262,7 +251,7 @@ static void test_rename_of_a_parent(void **state)
     assert_true(stub_quiet()); /* while that goes on, LIST would tell nothing */
     stub_answer(op, 0);
     assert_int_equal(asker_wait(&q), 0);
-    assert_string_equal(kernel(&s), "stale A; ");
+    assert_string_equal(stub_kernel(&s), "stale A; ");
     assert_tree(&s, "INBOX D[B[C]]");
     assert_int_equal(child(&s, ACCOUNT_ROOT, "D"), a);
     assert_mailbox(&s, b, "D/B");
@@ -342,7 +331,7 @@ static void test_removed(void **state)
     stub_answer(stub_take(OP_REMOVE), 0);
     assert_int_equal(asker_wait(&q), 0);
     assert_tree(&s, "INBOX A");
-    assert_string_equal(kernel(&s), "stale B; ");
+    assert_string_equal(stub_kernel(&s), "stale B; ");
     stub_close(&s);
 }
 
