@@ -123,7 +123,7 @@ void account_followed(struct account *a);
 /* Appends "key: value" lines for .imapfs/status. */
 void account_status(struct account *a, struct buf *out);
 
-/* ---- folders (tree.c) ---- */
+/* ---- folders (tree.c, listing.c) ---- */
 
 /* Makes sure that the list of folders can be trusted so far by who asked at the time `asked`
  * (clock_ms()). */
@@ -155,7 +155,7 @@ struct folder_detail {
 };
 int account_folder_detail(struct account *a, uint32_t id, struct folder_detail *out);
 
-/* ---- messages (messages.c, sync.c) ---- */
+/* ---- messages (ask.c, messages.c) ---- */
 
 /* Likewise what is known of the folder's messages. With `w` NULL it only sees to it that this is
  * under way. */
@@ -215,7 +215,7 @@ void account_stored(struct account *a, uint32_t gen, uint32_t uid, size_t len, b
 int account_header(struct account *a, uint32_t gen, uint32_t uid, struct buf *out,
                    struct waiter *w);
 
-/* ---- changes (change.c): each returns -EINPROGRESS or -errno ---- */
+/* ---- changes (change.c, change_folder.c): each returns -EINPROGRESS or -errno ---- */
 
 /* Moves the message into the folder `dest`, where the name the user gave it (NULL: none that could
  * stay) keeps resolving. `name_of`: the UID whose message has that name by itself, or 0: as soon as

@@ -1,5 +1,3 @@
-/* Changes made through this mount: one operation each, and what its success means for what is
- * known. Nothing known changes before the server has confirmed it. */
 #include "cache/change.h"
 
 #include <errno.h>
@@ -21,12 +19,9 @@ struct change {
     uint32_t gen, uid; /* of the message */
     struct msg was;    /* the message as it was when the change was asked for */
     char *label;       /* the label that it had */
-    uint32_t folder;   /* the folder to be changed */
-    uint32_t dest;
-    char *name;       /* what the user calls it from now on */
-    uint32_t name_of; /* the UID whose message is called so by itself; 0: none */
-    char *wire;       /* a folder's new name on the wire */
-    char delim;
+    uint32_t dest;     /* the folder that it goes to */
+    char *name;        /* what the user calls it from now on */
+    uint32_t name_of;  /* the UID whose message is called so by itself; 0: none */
 };
 
 /* A message with a change under way. A second one has to wait, or it would act on what the first is
@@ -95,7 +90,6 @@ static void change_end(struct change *c, struct op *op, int err)
     c->w->wake(c->w, err);
     free(c->label);
     free(c->name);
-    free(c->wire);
     free(c);
     op_free(op);
 }
@@ -369,7 +363,7 @@ int account_delete(struct account *a, uint32_t gen, uint32_t uid, struct waiter 
     return err;
 }
 
-/* ---- flags, quota ---- */
+/* ---- flags ---- */
 
 static void on_stored(struct op *op)
 {
@@ -396,202 +390,4 @@ int account_store(struct account *a, uint32_t gen, uint32_t uid, const struct fl
     }
     account_unlock(a);
     return m ? -EINPROGRESS : -ESTALE;
-}
-
-static void on_quota(struct op *op)
-{
-    struct change *c = op->ctx;
-    account_lock(c->a);
-    struct folder *f = folder_by_id(c->a, c->folder);
-    if (f && !op->err) {
-        f->facts.quota_used = op_as_quota(op)->used;
-        f->facts.quota_limit = op_as_quota(op)->limit;
-    }
-    account_unlock(c->a);
-    change_end(c, op, op->err);
-}
-
-int account_quota(struct account *a, uint32_t folder, struct waiter *w)
-{
-    int err = -ESTALE;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, folder);
-    if (f && f->facts.noselect)
-        f = folder_by_wire(a, "INBOX");
-    if (f) {
-        struct change *c = change_new(a, w);
-        c->folder = folder;
-        pool_submit(a->pool, change_op(c, &op_quota_new(f->facts.wire)->op, on_quota));
-        err = -EINPROGRESS;
-    }
-    account_unlock(a);
-    return err;
-}
-
-/* ---- folders ---- */
-
-static void on_created(struct op *op)
-{
-    struct change *c = op->ctx;
-    struct account *a = c->a;
-    account_lock(a);
-    struct folder *parent = folder_by_id(a, c->folder);
-    if (!op->err && parent)
-        tree_insert(a, parent, c->wire, c->delim);
-    else
-        listing_expire(a);
-    account_unlock(a);
-    change_end(c, op, op->err);
-}
-
-int account_mkdir(struct account *a, uint32_t parent, const char *name, struct waiter *w)
-{
-    struct buf wire = {0};
-    account_lock(a);
-    struct folder *p = folder_by_id(a, parent);
-    int err = p ? tree_child_wire(a, p, name, &wire) : -ESTALE;
-    if (!err) {
-        struct change *c = change_new(a, w);
-        c->folder = parent;
-        c->wire = mem_strdup(buf_str(&wire));
-        c->delim = p->facts.delim ? p->facts.delim : a->tree.root->facts.delim;
-        pool_submit(a->pool, change_op(c, &op_create_new(c->wire)->op, on_created));
-        err = -EINPROGRESS;
-    }
-    account_unlock(a);
-    buf_free(&wire);
-    return err;
-}
-
-static void on_made(struct op *op)
-{
-    struct change *c = op->ctx;
-    struct account *a = c->a;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, c->folder);
-    if (!op->err && f) {
-        tree_noselect(a, f, false);
-        listing_changed(a);
-    } else {
-        listing_expire(a);
-    }
-    account_unlock(a);
-    /* There already, which LIST knew nothing of: a mailbox that holds no messages. */
-    change_end(c, op, op->err == -EEXIST ? -EPERM : op->err);
-}
-
-int account_make(struct account *a, uint32_t folder, struct waiter *w)
-{
-    int err = -EINPROGRESS;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, folder);
-    if (!f) {
-        err = -ESTALE;
-    } else if (f == a->tree.root) {
-        err = -EPERM;
-    } else {
-        struct change *c = change_new(a, w);
-        c->folder = folder;
-        pool_submit(a->pool, change_op(c, &op_create_new(f->facts.wire)->op, on_made));
-    }
-    account_unlock(a);
-    return err;
-}
-
-/* The folders that this mount must never remove or rename. */
-static bool is_fixed(const struct account *a, const struct folder *f)
-{
-    return f == a->tree.root || f == a->tree.top ||
-           (f->parent == a->tree.root && strcmp(f->facts.name, "INBOX") == 0);
-}
-
-static void on_removed(struct op *op)
-{
-    struct change *c = op->ctx;
-    struct account *a = c->a;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, c->folder);
-    if (!op->err && f) {
-        struct folder *parent = f->parent;
-        tree_remove(a, f);
-        folder_tell(a, parent);
-        listing_changed(a);
-    } else {
-        listing_expire(a);
-        if (f) {
-            fresh_expire(&f->fresh);
-            f->removing = false;
-        }
-    }
-    struct waiter *orphans = waiters_take(&a->listings.orphans);
-    account_unlock(a);
-    wake_all(orphans, 0);
-    change_end(c, op, op->err);
-}
-
-int account_rmdir(struct account *a, uint32_t folder, struct waiter *w)
-{
-    int err = -EINPROGRESS;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, folder);
-    if (!f) {
-        err = -ESTALE;
-    } else if (is_fixed(a, f)) {
-        err = -EPERM;
-    } else if (f->children) {
-        err = -ENOTEMPTY;
-    } else if (f->removing || f->arrivals) {
-        err = -EBUSY; /* a message is on its way into it */
-    } else {
-        struct change *c = change_new(a, w);
-        c->folder = folder;
-        struct op_remove *op = op_remove_new(f->facts.wire, f->facts.uidvalidity, f->facts.delim);
-        f->removing = true;
-        uidset_join(&op->spare, &f->facts.own_deleted);
-        pool_submit(a->pool, change_op(c, &op->op, on_removed));
-    }
-    account_unlock(a);
-    return err;
-}
-
-static void on_renamed(struct op *op)
-{
-    struct change *c = op->ctx;
-    struct account *a = c->a;
-    account_lock(a);
-    struct folder *f = folder_by_id(a, c->folder), *parent = folder_by_id(a, c->dest);
-    if (!op->err && f && parent)
-        tree_rename(a, f, parent, c->wire);
-    else
-        listing_expire(a);
-    listing_rename_end(a);
-    account_unlock(a);
-    change_end(c, op, op->err);
-}
-
-int account_rename(struct account *a, uint32_t folder, uint32_t parent, const char *name,
-                   struct waiter *w)
-{
-    struct buf wire = {0};
-    account_lock(a);
-    struct folder *f = folder_by_id(a, folder), *p = folder_by_id(a, parent);
-    int err = !f || !p ? -ESTALE : is_fixed(a, f) ? -EPERM : 0;
-    for (const struct folder *up = p; up && !err; up = up->parent)
-        if (up == f)
-            err = -EINVAL; /* into itself */
-    if (!err)
-        err = tree_child_wire(a, p, name, &wire);
-    if (!err) {
-        struct change *c = change_new(a, w);
-        c->folder = folder;
-        c->dest = parent;
-        c->wire = mem_strdup(buf_str(&wire));
-        struct op_rename *op = op_rename_new(f->facts.wire, c->wire, f->facts.delim);
-        listing_rename_begin(a);
-        pool_submit(a->pool, change_op(c, &op->op, on_renamed));
-        err = -EINPROGRESS;
-    }
-    account_unlock(a);
-    buf_free(&wire);
-    return err;
 }

@@ -1,4 +1,7 @@
-/* Changes made through this mount, as the rest of the cache has to know of them. */
+/* Changes made through this mount: one operation each, and what its success means for what is
+ * known. Nothing known changes before the server has confirmed it. Of messages: change.c; of
+ * folders: change_folder.c. They are declared in account.h; here is what the rest of the cache has
+ * to know of them. */
 #ifndef CACHE_CHANGE_H
 #define CACHE_CHANGE_H
 
