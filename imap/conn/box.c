@@ -9,9 +9,29 @@
 #include "imap/conn/conn.h"
 #include "imap/conn/handler.h"
 #include "imap/conn/owner.h"
+#include "imap/conn/trace.h"
+
+void box_become(struct conn *c, enum select_state select)
+{
+    static const char *const names[] = {
+        [SELECT_NONE] = "NONE", [SELECT_CLOSING] = "CLOSING", [SELECT_ASKED] = "ASKED",
+        [SELECT_OPEN] = "OPEN", [SELECT_DOUBTED] = "DOUBTED",
+    };
+    if (c->box.select == select)
+        return;
+    conn_debug_state(c, "SELECT", names[c->box.select], names[select]);
+    c->box.select = select;
+}
+
+void box_closed(struct conn *c)
+{
+    if (c->box.select == SELECT_CLOSING)
+        box_become(c, SELECT_ASKED);
+}
 
 void conn_forget_box(struct conn *c)
 {
+    box_become(c, SELECT_NONE);
     free(c->box.name);
     c->box = (struct box){0};
     c->idle.known_at = 0;
@@ -59,9 +79,9 @@ void conn_select(struct conn *c, struct op *op, bool write)
     bool closing = c->box.name;
     conn_forget_box(c);
     c->selecting = op;
-    c->box.closing = closing;
     c->box.name = mem_strdup(op->mailbox);
     c->box.write = write;
+    box_become(c, closing ? SELECT_CLOSING : SELECT_ASKED);
     struct buf *b = conn_begin(c, op, STEP_SELECT, WANT_NONE);
     buf_adds(b, write ? "SELECT " : "EXAMINE ");
     conn_mailbox(c, b, op->mailbox);
@@ -78,7 +98,7 @@ void conn_select(struct conn *c, struct op *op, bool write)
 
 bool box_fits(const struct conn *c, const struct op *op, bool write)
 {
-    bool sound = c->box.ready && !(c->box.doubt && !conn_busy(c));
+    bool sound = box_is_open(&c->box) && !(c->box.select == SELECT_DOUBTED && !conn_busy(c));
     return sound && strcmp(c->box.name, op->mailbox) == 0 && (c->box.write || !write);
 }
 
@@ -90,9 +110,9 @@ void box_heard(struct conn *c, uint32_t uid)
 
 void box_doubt(struct conn *c)
 {
-    if (!c->box.ready || c->box.doubt)
+    if (c->box.select != SELECT_OPEN)
         return;
-    c->box.doubt = true;
+    box_become(c, SELECT_DOUBTED);
     pool_watching(c->pool, c);
     pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_POLL);
 }
@@ -156,13 +176,15 @@ void box_selected(struct conn *c, struct op *op, const struct response *r)
     }
     if (c->box.resync)
         pool_answers(c->pool, EXTRA_RESYNC);
-    c->box.ready = c->box.fresh = c->box.just_selected = true;
-    c->box.news = false;
-    idle_known(c);
     /* Without [CLOSED] nothing that was told is believed to be about this mailbox; and a server
      * that has not enabled it may take the question and tell nothing. */
     c->box.state.resynced = c->session.qresync && c->box.resync &&
-                            c->box.resync == c->box.state.uidvalidity && !c->box.closing;
+                            c->box.resync == c->box.state.uidvalidity &&
+                            c->box.select != SELECT_CLOSING;
+    box_become(c, SELECT_OPEN);
+    c->box.fresh = c->box.just_selected = true;
+    c->box.news = false;
+    idle_known(c);
     c->box.read_only = code_from_name(r->code) == CODE_READ_ONLY;
     pool_selected(c->pool, c, c->box.name, c->box.state.uidvalidity, c->box.write);
     if (box_other_validity(c, op)) {

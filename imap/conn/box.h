@@ -7,22 +7,40 @@
 struct conn;
 struct response;
 
+/* How far SELECT or EXAMINE has got. */
+enum select_state {
+    SELECT_NONE,
+    SELECT_CLOSING, /* asked; what comes may still be about the mailbox before this one */
+    SELECT_ASKED,   /* asked, and no other is selected */
+    SELECT_OPEN,    /* answered: the mailbox is selected */
+    SELECT_DOUBTED, /* the server has trouble with it: selected anew before more is believed */
+};
+
 /* The selected mailbox. */
 struct box {
-    char *name;         /* wire name; NULL: none */
-    bool write;         /* SELECT, not EXAMINE */
-    bool ready;         /* the SELECT was answered */
-    bool just_selected; /* that was for the operation being started */
-    bool fresh;         /* no OP_CHECK has told of that SELECT yet */
-    bool read_only;     /* the server said READ-ONLY */
-    uint32_t resync;    /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
-    bool closing;       /* what comes may still be about the mailbox before this one */
-    bool doubt;         /* the server has trouble with it: selected anew before more is believed */
-    uint64_t changes;   /* counts what the server said of messages that came or went */
+    char *name;               /* wire name; NULL: none */
+    bool write;               /* SELECT, not EXAMINE */
+    enum select_state select; /* by box_become() only */
+    bool just_selected;       /* that was for the operation being started */
+    bool fresh;               /* no OP_CHECK has told of that SELECT yet */
+    bool read_only;           /* the server said READ-ONLY */
+    uint32_t resync;  /* UIDVALIDITY under which SELECT was asked to tell what changed; 0: not */
+    uint64_t changes; /* counts what the server said of messages that came or went */
     bool news;      /* it told of what others did since it was selected, or STATUS was last asked */
     uint32_t heard; /* this session has heard of all UIDs below it; and below state.uidnext */
     struct mailbox_state state;
 };
+
+/* Is a mailbox selected, be it in doubt? */
+static inline bool box_is_open(const struct box *b)
+{
+    return b->select >= SELECT_OPEN;
+}
+
+void box_become(struct conn *c, enum select_state select);
+
+/* The server says that the mailbox before this one is closed (RFC 7162). */
+void box_closed(struct conn *c);
 
 /* Selects op->mailbox and then starts `op` anew; nothing else may be in flight for it. */
 void conn_select(struct conn *c, struct op *op, bool write);

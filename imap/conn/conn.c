@@ -63,7 +63,7 @@ static void begin_op(struct conn *c, struct op *op, bool refused)
     else if (class->select && !box_fits(c, op, write))
         conn_select(c, op, write || (class->lists && !pool_config(c->pool)->read_only));
     else if (class->select && box_other_validity(c, op) && conn_busy(c))
-        conn_finish(c, op, c->box.doubt ? -EBUSY : -ESTALE);
+        conn_finish(c, op, c->box.select == SELECT_DOUBTED ? -EBUSY : -ESTALE);
     else if (class->select && box_other_validity(c, op))
         conn_select(c, op, write); /* one of the two views is old: look again */
     else
@@ -80,7 +80,7 @@ int conn_pump(struct conn *c, int64_t deadline)
     struct pollfd p[3] = {
         {.fd = stream_fd(c->wire.stream), .events = stream_events(c->wire.stream, send_pending(c))},
         {.fd = pool_stop_fd(c->pool), .events = POLLIN},
-        {.fd = c->session.serving ? c->wake : -1, .events = POLLIN},
+        {.fd = c->session.state == SESSION_OPEN ? c->wake : -1, .events = POLLIN},
     };
     /* Left unread, it fills the socket, and then the server waits. */
     bool hold = flow_held(c);
@@ -114,8 +114,7 @@ int conn_pump(struct conn *c, int64_t deadline)
 static void say_goodbye(struct conn *c)
 {
     int64_t deadline = clock_ms() + 2000; /* a courtesy: the server may be gone */
-    c->session.logout = true;
-    c->session.serving = false;
+    session_become(c, SESSION_LOGOUT);
     buf_adds(conn_begin(c, NULL, 0, WANT_NONE), "LOGOUT");
     conn_end(c);
     while (c->ncmds && conn_pump(c, deadline) == 0)
@@ -146,7 +145,7 @@ static int64_t next_deadline(struct conn *c, int timeout)
  * and only time would tell. While nobody waits for an answer, a new one costs less. */
 static bool distrusted(struct conn *c)
 {
-    if (!c->session.serving || !clock_slept_since(&c->clocks.slept))
+    if (c->session.state != SESSION_OPEN || !clock_slept_since(&c->clocks.slept))
         return false;
     for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->op)
@@ -178,7 +177,7 @@ static struct turn take_turn(struct conn *c)
 static int serve(struct conn *c)
 {
     int timeout = pool_config(c->pool)->timeout;
-    c->session.serving = true;
+    session_become(c, SESSION_OPEN);
     c->clocks.answered_at = clock_ms();
     stall_heard(c);
     for (;;) {
@@ -248,7 +247,7 @@ static void close_conn(struct conn *c, int err)
     flow_drop(c);
     send_drop_literal(c);
     c->selecting = NULL;
-    c->session.serving = false;
+    session_become(c, SESSION_CLOSED);
     c->stall.silent_since = 0;
     conn_forget_box(c);
     stream_close(&c->wire.stream);
@@ -276,7 +275,7 @@ static void why_lost(struct conn *c, int err, struct buf *why)
 {
     if (!err || err == -ECANCELED || err == -ENETRESET || err == -EPROTO)
         return;
-    if (c->session.bye)
+    if (c->session.state == SESSION_BYE)
         buf_addf(why, "the server ends it: %s", buf_str(&c->session.reply.text));
     else if (err == -ECONNRESET)
         buf_adds(why, "the server closed it");

@@ -23,7 +23,7 @@
 struct clocks {
     int64_t progress_at; /* the last byte moved, or work began when there was none */
     int64_t answered_at; /* the last command was answered */
-    int64_t doubt_next;  /* no words of the server make box.doubt before */
+    int64_t doubt_next;  /* no words of the server make SELECT_DOUBTED before */
     int64_t slept;       /* clock_slept_ms() when the connection was last trusted */
 };
 

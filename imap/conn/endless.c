@@ -46,7 +46,7 @@ void endless_opens(struct conn *c, uint32_t exists)
 
 int endless_line(struct conn *c)
 {
-    if (!c->session.serving || !conn_busy(c))
+    if (c->session.state != SESSION_OPEN || !conn_busy(c))
         return 0;
     c->endless.lines++;
     uint64_t most = c->endless.room;

@@ -45,7 +45,8 @@ bool flow_begin(struct conn *c)
     const char *data = c->wire.in.data + c->wire.in_at;
     size_t len = c->wire.in.len - c->wire.in_at, literal = c->wire.frame.literals;
     size_t missing = frame_missing(&c->wire.frame, len);
-    if (!c->session.serving || !c->box.ready || missing < WORTH_IT || literal < missing)
+    if (c->session.state != SESSION_OPEN || !box_is_open(&c->box) || missing < WORTH_IT ||
+        literal < missing)
         return false;
     size_t head = c->wire.frame.line - literal;
     if (memchr(data, '\n', head) != data + head - 1)

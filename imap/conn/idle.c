@@ -20,7 +20,7 @@ static void idle_become(struct conn *c, enum idle_state state)
     };
     if (c->idle.state == state)
         return;
-    log_debug("imap[%u] IDLE: %s -> %s", c->index, names[c->idle.state], names[state]);
+    conn_debug_state(c, "IDLE", names[c->idle.state], names[state]);
     c->idle.state = state;
     if (state == IDLE_OFF)
         c->idle.tag = 0;
@@ -104,7 +104,7 @@ void idle_lost(struct conn *c)
 static bool may_idle(struct conn *c)
 {
     return caps_has(&c->caps, CAP_IDLE) && !c->idle.refused && pool_may_idle(c->pool) &&
-           c->idle.state == IDLE_OFF && c->box.ready && pool_should_idle(c->pool, c);
+           c->idle.state == IDLE_OFF && box_is_open(&c->box) && pool_should_idle(c->pool, c);
 }
 
 void idle_quiet(struct conn *c)

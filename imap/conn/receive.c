@@ -22,7 +22,7 @@ enum {
 static int fault(struct conn *c, const char *what)
 {
     c->session.fault = what;
-    if (c->session.serving)
+    if (c->session.state == SESSION_OPEN)
         log_error("the server sends %s", what);
     return -EPROTO;
 }
@@ -115,7 +115,7 @@ static bool harmless(const struct conn *c)
     for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next)
         if (cmd->want == WANT_BODY || (cmd->op && !op_only_asks(cmd->op)))
             return false;
-    return c->session.serving;
+    return c->session.state == SESSION_OPEN;
 }
 
 /* What cannot be understood. */
@@ -123,7 +123,7 @@ static int pass_over(struct conn *c, const char *data, size_t len)
 {
     untagged_passed_over(c);
     conn_passed_over(c, data, len);
-    if (*data != '*' && !(c->session.serving && is_blank(data, len)) && !harmless(c))
+    if (*data != '*' && !(c->session.state == SESSION_OPEN && is_blank(data, len)) && !harmless(c))
         return -EPROTO;
     return endless_line(c);
 }
@@ -137,7 +137,7 @@ static int on_response(struct conn *c, char *data, size_t len)
     if (err == -ENOMEM)
         return err;
     if (err) {
-        if (!c->session.greeted)
+        if (c->session.state == SESSION_GREETING)
             return fault(c, "something that is not an IMAP greeting");
         return pass_over(c, data, len);
     }
@@ -145,11 +145,11 @@ static int on_response(struct conn *c, char *data, size_t len)
         r.text.n = LIMIT_LOGIN_LINE; /* it is for people, or a challenge */
     if (r.cond != COND_NONE)
         r.text = conn_words(c, r.text);
-    if (!c->session.greeted) {
+    if (c->session.state == SESSION_GREETING) {
         if (r.kind != RESP_UNTAGGED ||
             (r.cond != COND_OK && r.cond != COND_PREAUTH && r.cond != COND_BYE))
             return fault(c, "something that is not an IMAP greeting");
-        c->session.greeted = true;
+        session_become(c, SESSION_SETUP);
         c->session.greeting = r.cond;
         fill_reply(c, &r);
         untagged_code(c, NULL, &r);

@@ -10,6 +10,7 @@
 #include "imap/conn/owner.h"
 #include "imap/conn/sasl.h"
 #include "imap/conn/session.h"
+#include "imap/conn/trace.h"
 
 /* One attempt to have a session. */
 struct attempt {
@@ -23,7 +24,7 @@ struct attempt {
 
 static int explain(struct attempt *s, int err, const char *during)
 {
-    if (s->c->session.bye)
+    if (s->c->session.state == SESSION_BYE)
         buf_addf(s->why, "the server closed the connection %s: %s", during,
                  buf_str(&s->c->session.reply.text));
     else if (err == -ETIMEDOUT)
@@ -76,6 +77,18 @@ static int command(struct attempt *s, const char *text, const char *during)
 
 /* ---- what a session has taught ---- */
 
+void session_become(struct conn *c, enum session_state state)
+{
+    static const char *const names[] = {
+        [SESSION_CLOSED] = "CLOSED", [SESSION_GREETING] = "GREETING", [SESSION_SETUP] = "SETUP",
+        [SESSION_OPEN] = "OPEN",     [SESSION_LOGOUT] = "LOGOUT",     [SESSION_BYE] = "BYE",
+    };
+    if (c->session.state == state)
+        return;
+    conn_debug_state(c, "session", names[c->session.state], names[state]);
+    c->session.state = state;
+}
+
 /* What holds for one session holds for no other, and what came in clear text, where anyone may have
  * said it, not for what TLS begins (RFC 3501 section 6.2.1). */
 void session_forget(struct conn *c)
@@ -107,7 +120,7 @@ static bool seems_to_want_tls(const struct attempt *s, int err)
 static int greeting(struct attempt *s)
 {
     struct conn *c = s->c;
-    while (!c->session.greeted) {
+    while (c->session.state == SESSION_GREETING) {
         int err = conn_pump(c, s->deadline);
         if (!err)
             continue;
@@ -453,7 +466,7 @@ static int open_once(struct attempt *s)
     secrets_free(&c->session.secrets);
     secrets_add_password(&c->session.secrets, s->config->user, s->config->password);
     c->wire.hold = false;
-    c->session.greeted = c->session.bye = c->session.logout = c->session.serving = false;
+    session_become(c, SESSION_GREETING);
     c->counters.connects++;
 
     int err = connect_stream(s);

@@ -21,12 +21,19 @@ struct reply {
     struct buf text; /* human text; of "+", the challenge */
 };
 
+/* How far it has got (session.c). */
+enum session_state {
+    SESSION_CLOSED,
+    SESSION_GREETING, /* the server is to greet, perhaps over TLS */
+    SESSION_SETUP,    /* it has greeted: TLS, the login, what it can do */
+    SESSION_OPEN,     /* it takes operations, and what waits for it may wake it */
+    SESSION_LOGOUT,   /* LOGOUT was sent */
+    SESSION_BYE,      /* the server ends it */
+};
+
 /* What one session with the server knows; only the connection's own thread touches it. */
 struct session {
-    bool greeted;
-    bool serving; /* logged in: conn_pump() also returns when woken */
-    bool bye;     /* the server said so */
-    bool logout;  /* we did */
+    enum session_state state; /* by session_become() only */
     enum resp_cond greeting;
     struct reply reply;
     struct secrets secrets; /* what this session's login is made of */
@@ -40,6 +47,8 @@ struct session {
     char personal[256];     /* the personal namespace's prefix */
     bool only_personal;     /* there are no other namespaces */
 };
+
+void session_become(struct conn *c, enum session_state state);
 
 /* From nothing to logged in. 0, or -errno with a sentence in `why`; c->stream is then closed. */
 int session_open(struct conn *c, struct buf *why);

@@ -89,6 +89,11 @@ void conn_debug(const struct conn *c, const char *dir, const char *data, size_t 
     buf_free(&text);
 }
 
+void conn_debug_state(const struct conn *c, const char *what, const char *from, const char *to)
+{
+    log_debug("imap[%u] %s: %s -> %s", c->index, what, from, to);
+}
+
 void conn_passed_over(const struct conn *c, const char *data, size_t len)
 {
     static struct log_limit limit = LOG_LIMIT("lines that cannot be understood");

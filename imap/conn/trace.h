@@ -11,6 +11,9 @@ struct conn;
 /* Writes the first line of what was sent (dir ">") or received ("<") to the debug log. */
 void conn_debug(const struct conn *c, const char *dir, const char *data, size_t len);
 
+/* One line in the debug log: of what the state was `from` and is `to` now. */
+void conn_debug_state(const struct conn *c, const char *what, const char *from, const char *to);
+
 /* Says in the log that a response makes no sense. */
 void conn_passed_over(const struct conn *c, const char *data, size_t len);
 

@@ -39,7 +39,7 @@ static void status_send(struct conn *c, struct op *op)
  * one. With QRESYNC that would be told by UIDs, which are of one UIDVALIDITY. */
 static bool unconfirmed(const struct conn *c)
 {
-    return !c->session.qresync && c->box.ready && c->box.news;
+    return !c->session.qresync && box_is_open(&c->box) && c->box.news;
 }
 
 static void check_start(struct conn *c, struct op *op)
@@ -71,9 +71,9 @@ static void check_start(struct conn *c, struct op *op)
 
 static int check_error(const struct conn *c, int step, const struct response *r)
 {
-    if (!c->box.ready)
+    if (!box_is_open(&c->box))
         return -EIO;
-    return c->box.doubt ? -EBUSY : step == CHECK_NOOP ? outcome_errno(r) : 0;
+    return c->box.select == SELECT_DOUBTED ? -EBUSY : step == CHECK_NOOP ? outcome_errno(r) : 0;
 }
 
 static void check_answered(struct conn *c, struct op *op, int step, const struct response *r)
@@ -81,21 +81,21 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     struct op_check *o = op_as_check(op);
     struct progress *p = op->progress;
     if (step == CHECK_STATUS) { /* whether it can be asked is no matter, but for one reason */
-        if (c->box.ready && outcome_errno(r) == -ENOENT)
-            c->box.doubt = true;
+        if (box_is_open(&c->box) && outcome_errno(r) == -ENOENT)
+            box_become(c, SELECT_DOUBTED);
         if (p->phase != PHASE_NEWS)
             return; /* NOOP is on its way */
     } else if (r->cond == COND_OK) {
         idle_known(c);
-        if (unconfirmed(c) && p->phase == PHASE_BEGIN && !c->box.doubt) {
+        if (unconfirmed(c) && p->phase == PHASE_BEGIN && c->box.select != SELECT_DOUBTED) {
             p->phase = PHASE_NEWS;
             status_send(c, op);
             return;
         }
     }
     c->box.news = false;
-    if (c->box.ready && box_contradicted(c, &o->state, p->count)) {
-        c->box.doubt = true;
+    if (box_is_open(&c->box) && box_contradicted(c, &o->state, p->count)) {
+        box_become(c, SELECT_DOUBTED);
         p->phase = PHASE_DOUBTED;
         p->count = o->state.exists;
     }
@@ -103,7 +103,7 @@ static void check_answered(struct conn *c, struct op *op, int step, const struct
     o->state.fresh = c->box.fresh;
     o->state.resynced &= c->box.fresh;
     c->box.fresh = false;
-    if (c->box.ready && c->box.doubt && !conn_busy(c))
+    if (c->box.select == SELECT_DOUBTED && !conn_busy(c))
         conn_select(c, op, c->box.write);
     else
         conn_finish(c, op, check_error(c, step, r));

@@ -171,10 +171,12 @@ static const struct {
 int untagged_handle(struct conn *c, const struct response *r)
 {
     if (r->cond == COND_BYE) {
-        c->session.bye = true;
         buf_reset(&c->session.reply.text);
         buf_add(&c->session.reply.text, r->text.p, r->text.n);
-        return c->session.logout ? 0 : -ECONNRESET;
+        if (c->session.state == SESSION_LOGOUT)
+            return 0;
+        session_become(c, SESSION_BYE);
+        return -ECONNRESET;
     }
     if (r->cond != COND_NONE) {
         untagged_code(c, NULL, r);

@@ -29,11 +29,11 @@ static void mailbox_code(struct conn *c, enum resp_code code, const struct respo
         arrival->uidvalidity_now = (uint32_t)n;
     else if (op && code == CODE_UIDVALIDITY && n <= UINT32_MAX)
         mailbox_opened(op, (uint32_t)n);
-    if (code == CODE_HIGHESTMODSEQ && c->box.ready && n > c->box.state.modseq)
+    if (code == CODE_HIGHESTMODSEQ && box_is_open(&c->box) && n > c->box.state.modseq)
         c->box.state.modseq = n;
     if (arrival && code == CODE_UIDNEXT && n <= UINT32_MAX)
         arrival->uidnext_now = (uint32_t)n;
-    if (!c->box.name || c->box.ready)
+    if (!c->box.name || box_is_open(&c->box))
         return;
     if (code == CODE_UIDVALIDITY && n <= UINT32_MAX)
         c->box.state.uidvalidity = (uint32_t)n;
@@ -71,7 +71,7 @@ void untagged_code(struct conn *c, struct op *op, const struct response *r)
 {
     enum resp_code code = code_from_name(r->code);
     if (code == CODE_CLOSED) {
-        c->box.closing = false;
+        box_closed(c);
     } else if (code == CODE_CAPABILITY) {
         untagged_caps(c, r->code_args);
     } else if (str_is(r->code, "NOTIFICATIONOVERFLOW")) {
@@ -112,7 +112,7 @@ void untagged_trouble(struct conn *c, const struct response *r)
     const struct cmd *cmd = c->cmds;
     while (cmd && cmd->op && cmd->op->kind != OP_CHECK)
         cmd = cmd->next;
-    if (!c->box.ready || !cmd || c->box.doubt || code_from_name(r->code) == CODE_ALERT ||
+    if (c->box.select != SELECT_OPEN || !cmd || code_from_name(r->code) == CODE_ALERT ||
         clock_ms() < c->clocks.doubt_next)
         return;
     log_info("%s: selected anew, since the server says: " STR_FMT, c->box.name, STR_ARG(r->text));

@@ -15,8 +15,8 @@
  */
 static bool about_box(const struct conn *c)
 {
-    return c->box.ready || (c->box.name && c->box.resync && !c->box.closing &&
-                            c->box.resync == c->box.state.uidvalidity);
+    return box_is_open(&c->box) || (c->box.select == SELECT_ASKED && c->box.resync &&
+                                    c->box.resync == c->box.state.uidvalidity);
 }
 
 int untagged_exists(struct conn *c, const struct response *r)
@@ -25,14 +25,14 @@ int untagged_exists(struct conn *c, const struct response *r)
         return 0;
     uint32_t n = r->number < LIMIT_MESSAGES ? r->number : LIMIT_MESSAGES;
     bool more = n > c->box.state.exists;
-    if (n != c->box.state.exists && c->box.ready)
+    if (n != c->box.state.exists && box_is_open(&c->box))
         idle_news(c);
     c->box.state.exists = n;
-    if (!c->box.ready)
+    if (!box_is_open(&c->box))
         endless_opens(c, n);
     c->box.changes += more;
     c->box.news |= more;
-    if (c->box.ready && more)
+    if (box_is_open(&c->box) && more)
         pool_changed(c->pool, c->box.name, c->box.state.uidvalidity, CHANGE_EXISTS);
     return 0;
 }
@@ -41,7 +41,7 @@ int untagged_exists(struct conn *c, const struct response *r)
  * expunge knows, and otherwise the cache asks which UIDs are left. */
 int untagged_expunge(struct conn *c, const struct response *r)
 {
-    if (!c->box.ready)
+    if (!box_is_open(&c->box))
         return 0;
     if (c->box.state.exists > 0)
         c->box.state.exists--;
@@ -67,7 +67,7 @@ int untagged_fetch(struct conn *c, const struct response *r)
         arrival_row(looking, &row);
     if (!about_box(c))
         return 0;
-    if (row.has & FETCH_FLAGS && c->box.ready)
+    if (row.has & FETCH_FLAGS && box_is_open(&c->box))
         idle_news(c);
     if (!row.uid) {
         if (row.has & FETCH_FLAGS)
@@ -98,7 +98,7 @@ int untagged_vanished(struct conn *c, const struct response *r)
     if (earlier)
         a = a->next;
     /* Of what happened earlier it speaks only while a mailbox is selected, and was asked to. */
-    if (!about_box(c) || earlier == c->box.ready)
+    if (!about_box(c) || earlier == box_is_open(&c->box))
         return 0;
     if (!a || a->type != ARG_ATOM || uidset_parse(&set, a->s.p, a->s.n) != 0 ||
         (!earlier && uidset_count(&set) > c->box.state.exists)) {

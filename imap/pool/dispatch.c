@@ -57,7 +57,7 @@ void dispatch_view_locked(const struct pool *p, struct sched_view *v)
 {
     int64_t now = clock_ms();
     v->n = p->nlanes < SCHED_LANES ? p->nlanes : SCHED_LANES;
-    v->stopping = p->stopping;
+    v->stopping = pool_closes_locked(p);
     v->restless = p->selects > RESTLESS;
     for (unsigned i = 0; i < v->n; i++)
         v->lanes[i] = picture_locked(p, &p->lanes[i], now);

@@ -11,9 +11,25 @@
 #include "imap/base/log.h"
 #include "imap/base/mem.h"
 #include "imap/conn/owner.h"
+#include "imap/conn/trace.h"
 #include "imap/pool/pool_state.h"
 
 enum { RESTLESS_PAUSE = 1000 }; /* ms; SELECTs with less between them follow each other closely */
+
+const char *lane_state_name(enum lane_state state)
+{
+    static const char *const names[] = {
+        [LANE_DOWN] = "down", [LANE_CONNECTING] = "connecting", [LANE_UP] = "up"};
+    return names[state];
+}
+
+void lane_become_locked(struct lane *l, enum lane_state state)
+{
+    if (l->state == state)
+        return;
+    conn_debug_state(&l->conn, "connection", lane_state_name(l->state), lane_state_name(state));
+    l->state = state;
+}
 
 void lane_wake(struct lane *l)
 {
@@ -32,9 +48,10 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
     pthread_mutex_lock(&p->lock);
     int err = p->outage.err ? p->outage.err : -ENOTCONN;
     bool usable = reconnect_usable_locked(p, l);
-    if (p->stopped) {
+    if (p->life >= LIFE_STOPPING) {
         advice = POOL_STOP;
-    } else if (p->stopping && (!p->queue || reconnect_others_alive_locked(p, l) || !usable)) {
+    } else if (pool_closes_locked(p) &&
+               (!p->queue || reconnect_others_alive_locked(p, l) || !usable)) {
         advice = POOL_STOP;
     } else if (c->index == 0 && !p->first.tried) {
         advice = POOL_CONNECT;
@@ -46,7 +63,7 @@ enum pool_advice pool_advise(struct pool *p, struct conn *c)
             failed = reconnect_doomed_locked(p, l);
     }
     if (advice == POOL_CONNECT) {
-        l->state = LANE_CONNECTING;
+        lane_become_locked(l, LANE_CONNECTING);
         l->line.tried_at = clock_ms();
         l->line.warm = false;
     }
@@ -129,7 +146,7 @@ void pool_disconnected(struct pool *p, struct conn *c, int err, const char *why)
     pthread_mutex_lock(&p->lock);
     reconnect_lost_locked(p, l, err);
     reconnect_tell_lost_locked(p, l, err, why, &line);
-    bool deaf = l->watch.heard && !p->stopping;
+    bool deaf = l->watch.heard && !pool_closes_locked(p);
     l->line.notify_lost |= l->watch.notified && err;
     l->watch.on = l->watch.asking = l->watch.notified = l->watch.heard = l->asked.watch = false;
     l->work.emptying = false;

@@ -9,6 +9,8 @@
 
 #include "imap/conn/conn.h"
 
+/* Whether it is connected. The session, which its own thread knows better, is OPEN while it is UP.
+ */
 enum lane_state { LANE_DOWN, LANE_CONNECTING, LANE_UP };
 
 /* The mailbox that it has selected, as its thread publishes it. */
@@ -71,7 +73,7 @@ struct lane_facts {
 struct lane {
     struct conn conn;
     pthread_t thread;
-    enum lane_state state;
+    enum lane_state state; /* by lane_become_locked() only */
     struct lane_box box;
     struct lane_work work;
     struct lane_line line;

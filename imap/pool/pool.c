@@ -22,7 +22,7 @@ void pool_submit(struct pool *p, struct op *op)
     pthread_mutex_lock(&p->lock);
     queue_hold_back_locked(p, op);
     queue_add_locked(p, op);
-    if (p->ended)
+    if (p->life >= LIFE_REFUSING)
         pthread_cond_broadcast(&p->opened);
     else
         dispatch_wake_locked(p, op, true);
@@ -112,6 +112,18 @@ int pool_stop_fd(const struct pool *p)
     return p->stop;
 }
 
+void pool_become_locked(struct pool *p, enum pool_life life)
+{
+    static const char *const names[] = {
+        [LIFE_OPEN] = "OPEN",         [LIFE_CLOSING] = "CLOSING", [LIFE_STOPPING] = "STOPPING",
+        [LIFE_REFUSING] = "REFUSING", [LIFE_ENDED] = "ENDED",
+    };
+    if (life <= p->life)
+        return;
+    log_debug("pool: %s -> %s", names[p->life], names[life]);
+    p->life = life;
+}
+
 static int start_threads(struct pool *p, struct buf *why)
 {
     for (unsigned i = 0; i < p->nlanes; i++) {
@@ -190,7 +202,7 @@ static void *refuse(void *pool)
 {
     struct pool *p = pool;
     pthread_mutex_lock(&p->lock);
-    while (!p->freed) {
+    while (p->life < LIFE_ENDED) {
         if (!p->queue) {
             pthread_cond_wait(&p->opened, &p->lock);
             continue;
@@ -206,7 +218,7 @@ static void *refuse(void *pool)
 void pool_stop(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    p->stopping = true;
+    pool_become_locked(p, LIFE_CLOSING);
     struct op *dropped = drop_reads_locked(p);
     dispatch_wake_all_locked(p);
     pthread_mutex_unlock(&p->lock);
@@ -219,7 +231,7 @@ void pool_stop(struct pool *p)
         if (pthread_timedjoin_np(p->lanes[i].thread, NULL, &until) == 0)
             continue;
         pthread_mutex_lock(&p->lock);
-        p->stopped = true;
+        pool_become_locked(p, LIFE_STOPPING);
         pthread_mutex_unlock(&p->lock);
         uint64_t one = 1;
         if (write(p->stop, &one, sizeof one) < 0)
@@ -228,7 +240,7 @@ void pool_stop(struct pool *p)
     }
     pthread_mutex_lock(&p->lock);
     p->nlanes = 0;
-    p->ended = true;
+    pool_become_locked(p, LIFE_REFUSING);
     pthread_mutex_unlock(&p->lock);
     p->refusing = pthread_create(&p->refuser, NULL, refuse, p) == 0;
     if (!p->refusing)
@@ -240,7 +252,7 @@ void pool_free(struct pool *p)
     if (!p)
         return;
     pthread_mutex_lock(&p->lock);
-    p->freed = true;
+    pool_become_locked(p, LIFE_ENDED);
     pthread_cond_broadcast(&p->opened);
     pthread_mutex_unlock(&p->lock);
     if (p->refusing)

@@ -204,7 +204,7 @@ struct turn pool_turn(struct pool *p, struct conn *c, bool takes, bool busy)
     if (turn.op) {
         turn.refused = throttle_refuses(&p->throttle, clock_ms()) && !turn.op->patient;
     } else {
-        turn.finished = p->stopping && !p->queue && l->work.changes == 0;
+        turn.finished = pool_closes_locked(p) && !p->queue && l->work.changes == 0;
         turn.due = queue_next_due_locked(p);
     }
     pthread_mutex_unlock(&p->lock);
@@ -225,7 +225,7 @@ static bool postpone_locked(struct pool *p, struct op *op)
     int64_t end = op->submitted + p->config->timeout;
     if (!op->patient && (throttle_refuses(&p->throttle, now) || op->held > LIMIT_THROTTLE))
         return false;
-    if ((now >= end && !op->patient) || (p->stopping && op_only_asks(op)))
+    if ((now >= end && !op->patient) || (pool_closes_locked(p) && op_only_asks(op)))
         return false;
     op->pause = backoff_next(op->pause, BACKOFF_LAST);
     op->due = now + backoff_jitter(op->pause);
@@ -283,7 +283,7 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err)
     op->lost_at = clock_ms();
     add_load_locked(l, op, -1);
     op->carrier = 0;
-    again = again && (!p->stopping || retry == RETRY_SETTLE);
+    again = again && (!pool_closes_locked(p) || retry == RETRY_SETTLE);
     if (again && op->patient)
         queue_add_locked(p, op); /* it may be what ends the sessions: others come first */
     else if (again)

@@ -44,6 +44,15 @@ struct found {
     atomic_bool no_windows;          /* answers to partial fetches are of no use */
 };
 
+/* From pool_open() to pool_free(), in this order; it never goes back. */
+enum pool_life {
+    LIFE_OPEN,
+    LIFE_CLOSING,  /* what was accepted is finished, and nothing else */
+    LIFE_STOPPING, /* that took too long: whatever is going on ends */
+    LIFE_REFUSING, /* the connections are gone: what still comes is refused */
+    LIFE_ENDED,    /* nothing comes any more */
+};
+
 struct pool {
     const struct pool_config *config;
     const struct pool_events *events;
@@ -62,12 +71,9 @@ struct pool {
     int64_t last_due; /* clock_ms(): after it nothing waits for an unwilling server any more */
     unsigned selects; /* in a row without a pause: someone goes back and forth between mailboxes */
     int64_t selected_at;
-    bool stopping; /* finish what was accepted */
-    bool stopped;  /* and now stop whatever is going on */
-    bool ended;    /* the connections are gone: what still comes is refused by this thread */
-    bool freed;    /* it is not any more */
-    bool refusing;
-    pthread_t refuser;
+    enum pool_life life; /* by pool_become_locked() only */
+    bool refusing;       /* there is a `refuser` */
+    pthread_t refuser;   /* answers what comes when the connections are gone */
     struct prompt prompt;
 
     struct found found; /* atomics */
@@ -76,6 +82,17 @@ struct pool {
 static inline struct lane *lane_of(const struct pool *p, const struct conn *c)
 {
     return &p->lanes[c->index];
+}
+
+/* ---- pool.c ---- */
+
+/* Nothing where the pool is there already or further. */
+void pool_become_locked(struct pool *p, enum pool_life life);
+
+/* Is it to end? */
+static inline bool pool_closes_locked(const struct pool *p)
+{
+    return p->life >= LIFE_CLOSING;
 }
 
 /* ---- pool_queue.c ---- */
@@ -103,6 +120,11 @@ void queue_fail(struct op *list, int err);
 void queue_hold_back_locked(const struct pool *p, struct op *op);
 
 /* ---- lane.c ---- */
+
+void lane_become_locked(struct lane *l, enum lane_state state);
+
+/* "down", "connecting", "up" */
+const char *lane_state_name(enum lane_state state);
 
 /* Makes its thread look at the queue. */
 void lane_wake(struct lane *l);

@@ -5,8 +5,6 @@
 
 void pool_status(struct pool *p, struct buf *out)
 {
-    static const char *const states[] = {
-        [LANE_DOWN] = "down", [LANE_CONNECTING] = "connecting", [LANE_UP] = "up"};
     unsigned long long in = 0, sent = 0, commands = 0, connects = 0, wakeups = 0;
     unsigned waiting = 0;
     struct op *op;
@@ -15,7 +13,7 @@ void pool_status(struct pool *p, struct buf *out)
     reconnect_status_locked(p, out);
     for (unsigned i = 0; i < p->nlanes; i++) {
         struct lane *l = &p->lanes[i];
-        buf_addf(out, "connection %u: %s", i, states[l->state]);
+        buf_addf(out, "connection %u: %s", i, lane_state_name(l->state));
         if (l->state == LANE_UP)
             buf_addf(out, ", %s, mailbox %s, operations %u%s",
                      l->facts.cipher[0] ? l->facts.cipher : "no TLS",

@@ -53,7 +53,7 @@ void pool_watching(struct pool *p, struct conn *c)
 {
     struct lane *l = lane_of(p, c);
     pthread_mutex_lock(&p->lock);
-    l->watch.on = c->idle.state == IDLE_ON && !c->box.doubt;
+    l->watch.on = c->idle.state == IDLE_ON && c->box.select != SELECT_DOUBTED;
     l->watch.asking = c->idle.state == IDLE_ASKED;
     l->watch.notified = c->session.notified;
     l->watch.heard |= c->idle.state == IDLE_ON || c->session.notified;

@@ -155,7 +155,7 @@ void reconnect_done_locked(struct pool *p, struct lane *l)
         p->outage.pause = 0;
         hold_back_locked(p, 0, 0);
     }
-    l->state = LANE_UP;
+    lane_become_locked(l, LANE_UP);
     l->line.up_since = clock_ms();
     l->line.before_brief = false;
     l->line.backoff = 0;
@@ -168,7 +168,7 @@ void reconnect_done_locked(struct pool *p, struct lane *l)
 
 void reconnect_failed_locked(struct pool *p, struct lane *l, int err, const char *why)
 {
-    l->state = LANE_DOWN;
+    lane_become_locked(l, LANE_DOWN);
     note_down_locked(p, l, why);
     p->outage.err = err;
     /* With another one up, what it was wanted for is done there, or waits there. */
@@ -206,7 +206,7 @@ static void note_brief_locked(struct pool *p, const struct lane *l)
 void reconnect_lost_locked(struct pool *p, struct lane *l, int err)
 {
     bool up = l->state == LANE_UP;
-    l->state = LANE_DOWN;
+    lane_become_locked(l, LANE_DOWN);
     if (up) {
         /* While the login is refused it may not come back, and is not to be waited for. */
         l->line.backoff = clock_ms() < p->outage.denied_until ? p->outage.pause : 0;
@@ -240,7 +240,8 @@ void reconnect_tell_failed_locked(struct pool *p, const struct lane *l, int err,
 void reconnect_tell_lost_locked(struct pool *p, const struct lane *l, int err, const char *why,
                                 struct buf *line)
 {
-    if (!err || p->stopping || p->outage.told != TOLD_UP || reconnect_others_up_locked(p, l))
+    if (!err || pool_closes_locked(p) || p->outage.told != TOLD_UP ||
+        reconnect_others_up_locked(p, l))
         return;
     if (*why)
         buf_addf(line, "the connection to the server is lost: %s", why);

@@ -160,7 +160,7 @@ static void stop(void)
     struct pool *p = now.pool;
     uint64_t one = 1;
     pthread_mutex_lock(&p->lock);
-    p->stopping = p->stopped = true;
+    pool_become_locked(p, LIFE_STOPPING);
     pthread_mutex_unlock(&p->lock);
     assert(write(p->stop, &one, sizeof one) == sizeof one);
 }
