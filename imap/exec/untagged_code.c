@@ -3,10 +3,8 @@
 #include "imap/base/log.h"
 #include "imap/conn/handler.h"
 #include "imap/conn/owner.h"
-#include "imap/exec/arrival.h"
 #include "imap/exec/exec_mailbox.h"
-#include "imap/exec/exec_move.h"
-#include "imap/exec/op_message.h"
+#include "imap/exec/transfer.h"
 #include "imap/exec/untagged.h"
 
 void untagged_caps(struct conn *c, const struct arg *args)
@@ -50,10 +48,12 @@ static bool copyuid(struct op *op, const struct arg *a)
     if (!a || !a->next || !a->next->next || !arg_number(a, UINT32_MAX, &validity))
         return false;
     uint32_t *its_validity;
-    struct uidmap *copies = move_copies(op, &its_validity);
+    struct uidmap *copies = transfer_copies(op, &its_validity);
+    if (*its_validity != validity)
+        uidmap_free(copies); /* what an earlier COPY was told is of another life of the mailbox */
+    *its_validity = (uint32_t)validity;
     if (!uidmap_read(copies, op_class(op)->uids(op), a->next->s, a->next->next->s))
         return false;
-    *its_validity = (uint32_t)validity;
     return true;
 }
 

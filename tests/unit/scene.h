@@ -230,10 +230,8 @@ static inline void uids_of(const struct want *w, struct uidset *set)
 /* "+FLAGS (\\Seen $Junk)" */
 static inline void read_change(struct flag_change *change, const char *text)
 {
-    static const char *const how[] = {"FLAGS (", "+FLAGS (", "-FLAGS ("};
-    for (change->how = 0; strncmp(text, how[change->how], strlen(how[change->how])) != 0;)
-        assert_true(++change->how < 3);
-    text += strlen(how[change->how]);
+    change->how = *text == '+' ? FLAGS_ADD : *text == '-' ? FLAGS_REMOVE : FLAGS_REPLACE;
+    text += strcspn(text, "(") + 1;
     while (*text != ')') {
         size_t n = strcspn(text, " )");
         assert_int_equal(flag_change_add(change, (struct str){text, n}), 0);
