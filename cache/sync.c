@@ -117,6 +117,7 @@ static void sync_free(struct account *a, struct sync *s)
     uidset_free(&s->census.rows);
     uidset_free(&s->census.went);
     free(s);
+    watch_synced(a, f);
 }
 
 /* All that it was to find out is known. */

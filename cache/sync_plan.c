@@ -65,6 +65,9 @@ static void plan(struct account *a, struct sync *s, const struct mailbox_state *
         folder_forget(a, f);
         s->gen = f->gen;
     }
+    /* What LIST said is old by now; when it says so, too, nothing is to be begun anew for that. */
+    f->news.version += f->facts.noselect;
+    f->facts.noselect = false;
     f->facts.uidvalidity = now->uidvalidity;
     s->exists = now->exists;
     s->modseq = now->modseq > f->facts.modseq ? now->modseq : f->facts.modseq;

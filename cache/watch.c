@@ -142,6 +142,12 @@ void watch_folder(struct account *a, struct folder *f)
         due(a, f);
 }
 
+void watch_synced(struct account *a, const struct folder *f)
+{
+    if (f->watch.due)
+        pthread_cond_signal(&a->watch.cond);
+}
+
 void watch_tree(struct account *a)
 {
     a->watch.tree_due = true;
@@ -258,7 +264,7 @@ static int64_t work(struct account *a)
     for (struct folder **at = &a->watch.due; *at;) {
         struct folder *f = *at;
         if (f->sync || now < f->watch.not_before) {
-            /* A sync that ends calls again. */
+            /* A sync that ends calls again: watch_synced(). */
             if (!f->sync && f->watch.not_before < next)
                 next = f->watch.not_before;
             at = &f->watch.next_due;

@@ -50,6 +50,9 @@ void watch_unpromise(struct account *a, struct folder *f);
 /* Has a folder looked at soon if there are hints, or if it is due since a sync ran. */
 void watch_folder(struct account *a, struct folder *f);
 
+/* A sync of the folder is over: if the folder is to be looked at once more, that may begin. */
+void watch_synced(struct account *a, const struct folder *f);
+
 /* Has the folder looked at soon, and also whether another mailbox has its name by now: a connection
  * that has the one before selected may see nothing of that. */
 void watch_poll(struct account *a, struct folder *f);

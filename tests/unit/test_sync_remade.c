@@ -136,6 +136,44 @@ static void test_joined(void **state)
     stub_close(&s);
 }
 
+/* Deleted above others, and made anew: it is looked at before a LIST shows that. */
+static void test_level_no_more(void **state)
+{
+    (void)state;
+    static const char tree[] = "INBOX Box Box/Below";
+    struct stub s = {0};
+    struct asker q = ASKER;
+    struct msg_info m;
+    struct folder_info info;
+    stub_open(&s, tree);
+    stub_load(&s, "Box", 7, 2);
+    uint32_t box = stub_folder(&s, "Box");
+    stub_pool.events->deaf(stub_pool.ctx);
+    struct op *look = stub_take(OP_CHECK);
+    stub_pool.events->deaf(stub_pool.ctx); /* so it is looked at once more, whatever is seen now */
+    stub_ask(&s, box, &q);
+    stub_answer(look, -ENOENT);
+    stub_answer_list(stub_take(OP_LIST), tree); /* as Dovecot 2.3 does */
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(account_folder(s.account, box, &info), 0);
+    assert_false(info.selectable);
+
+    look = stub_take(OP_CHECK);
+    assert_string_equal(look->mailbox, "Box");
+    stub_answer_look(look, 8, 2, 1, 0);
+    struct op *meta = stub_take(OP_META);
+    stub_meta("Box", 8, 1, 1, "");
+    stub_answer(meta, 0);
+    assert_int_equal(account_find(s.account, box, 1, TRUST_KNOWN, 0, &m, NULL), 0);
+    assert_int_equal(account_folder(s.account, box, &info), 0);
+    assert_true(info.selectable);
+    assert_int_equal(account_refresh_tree(s.account, TRUST_SERVER, INT64_MAX, &q.w), -EINPROGRESS);
+    stub_answer_list(stub_take(OP_LIST), tree);
+    assert_int_equal(asker_wait(&q), 0);
+    assert_int_equal(account_msg(s.account, m.gen, m.uid, &m), 0);
+    stub_close(&s);
+}
+
 /* All are gone, and are there after all, however soon the one is said after the other. */
 static void test_taken_back(void **state)
 {
@@ -202,9 +240,13 @@ static void test_taken_back_meanwhile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contradicted), cmocka_unit_test(test_uidnext_before),
-        cmocka_unit_test(test_polled),       cmocka_unit_test(test_joined),
-        cmocka_unit_test(test_taken_back),   cmocka_unit_test(test_taken_back_meanwhile),
+        cmocka_unit_test(test_contradicted),
+        cmocka_unit_test(test_uidnext_before),
+        cmocka_unit_test(test_polled),
+        cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_level_no_more),
+        cmocka_unit_test(test_taken_back),
+        cmocka_unit_test(test_taken_back_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
