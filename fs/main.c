@@ -225,9 +225,9 @@ static void on_entry_stale(void *ctx, uint32_t parent, const char *name)
 
 static enum tls_mode tls_mode(const struct options *o)
 {
-    if (o->tls && strcmp(o->tls, "no") == 0)
+    if (o->tls.mode && strcmp(o->tls.mode, "no") == 0)
         return TLS_NONE;
-    if (o->url.tls || (o->tls && strcmp(o->tls, "yes") == 0))
+    if (o->url.tls || (o->tls.mode && strcmp(o->tls.mode, "yes") == 0))
         return TLS_IMPLICIT;
     return TLS_STARTTLS;
 }
@@ -416,7 +416,7 @@ static int mount_session(struct fs *fs, struct options *o, struct fuse_session *
 {
     struct buf why = {0};
     char *user = NULL, *password = NULL;
-    struct tls_config *tls = tls_config_new(o->cafile, o->fingerprint, &why);
+    struct tls_config *tls = tls_config_new(o->tls.cafile, o->tls.fingerprint, &why);
     int err = tls ? secret_find(o, &user, &password, &why) : -EINVAL;
     int ready = -1, status;
     if (!err && !o->foreground && (ready = go_background()) < 0) {
@@ -465,8 +465,8 @@ static int mount_account(struct options *o, struct fuse_args *args)
                     .requests = requests_new(),
                     .wishes = wishes_new(),
                     .mounted_at = time(NULL),
-                    .uid = o->uid >= 0 ? (uid_t)o->uid : getuid(),
-                    .gid = o->gid >= 0 ? (gid_t)o->gid : getgid()};
+                    .uid = o->attr.uid >= 0 ? (uid_t)o->attr.uid : getuid(),
+                    .gid = o->attr.gid >= 0 ? (gid_t)o->attr.gid : getgid()};
     fuse_set_log_func(on_fuse_log);
     struct fuse_session *se = new_session(&fs, o, args);
     int status = se ? mount_session(&fs, o, se) : 1;

@@ -49,47 +49,54 @@ const char options_usage[] =
 
 enum { KEY_IGNORE, KEY_FOREGROUND };
 
+/* What was typed: `o`, and what becomes numbers in it. */
+struct typed {
+    struct options o;
+    char *names, *connections, *timeout, *poll, *cache, *prefetch, *uid, *gid, *umask;
+    bool surplus; /* a third argument was given */
+};
+
 #define OPT(t, f)                                                                                  \
     {                                                                                              \
-        t, offsetof(struct options, f), 1                                                          \
+        t, offsetof(struct typed, f), 1                                                            \
     }
 #define VALUE(t, f)                                                                                \
     {                                                                                              \
-        t, offsetof(struct options, f), 0                                                          \
+        t, offsetof(struct typed, f), 0                                                            \
     }
 
 static const struct fuse_opt table[] = {
-    OPT("-h", help),
-    OPT("--help", help),
-    OPT("-V", version),
-    OPT("--version", version),
-    OPT("-f", foreground),
-    OPT("-d", debug),
-    OPT("debug", debug),
-    OPT("nonempty", nonempty),
-    OPT("mark_seen", mark_seen),
-    VALUE("passfile=%s", passfile),
-    VALUE("passcmd=%s", passcmd),
-    VALUE("tls=%s", tls),
-    VALUE("cafile=%s", cafile),
-    VALUE("fingerprint=%s", fingerprint),
-    VALUE("auth=%s", auth),
-    VALUE("tunnel=%s", tunnel),
-    VALUE("compress=%s", compress),
+    OPT("-h", o.help),
+    OPT("--help", o.help),
+    OPT("-V", o.version),
+    OPT("--version", o.version),
+    OPT("-f", o.foreground),
+    OPT("-d", o.debug),
+    OPT("debug", o.debug),
+    OPT("nonempty", o.nonempty),
+    OPT("mark_seen", o.mark_seen),
+    VALUE("passfile=%s", o.passfile),
+    VALUE("passcmd=%s", o.passcmd),
+    VALUE("tls=%s", o.tls.mode),
+    VALUE("cafile=%s", o.tls.cafile),
+    VALUE("fingerprint=%s", o.tls.fingerprint),
+    VALUE("auth=%s", o.auth),
+    VALUE("tunnel=%s", o.tunnel),
+    VALUE("compress=%s", o.compress),
     VALUE("names=%s", names),
-    VALUE("connections=%s", connections_text),
-    VALUE("poll=%s", poll_text),
-    VALUE("timeout=%s", timeout_text),
-    VALUE("trash=%s", trash),
-    VALUE("cache=%s", cache_text),
-    VALUE("prefetch=%s", prefetch_text),
-    VALUE("uid=%s", uid_text),
-    VALUE("gid=%s", gid_text),
-    VALUE("umask=%s", umask_text),
+    VALUE("connections=%s", connections),
+    VALUE("poll=%s", poll),
+    VALUE("timeout=%s", timeout),
+    VALUE("trash=%s", o.trash),
+    VALUE("cache=%s", cache),
+    VALUE("prefetch=%s", prefetch),
+    VALUE("uid=%s", uid),
+    VALUE("gid=%s", gid),
+    VALUE("umask=%s", umask),
     /* Seen here, and left for libfuse to see. */
-    OPT("ro", read_only),
+    OPT("ro", o.read_only),
     FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
-    OPT("allow_other", allow_other),
+    OPT("allow_other", o.allow_other),
     FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
     /* What fstab and mount(8) say to others. */
     FUSE_OPT_KEY("auto", KEY_IGNORE),
@@ -114,7 +121,8 @@ static const struct fuse_opt table[] = {
 
 static int on_argument(void *data, const char *arg, int key, struct fuse_args *rest)
 {
-    struct options *o = data;
+    struct typed *typed = data;
+    struct options *o = &typed->o;
     (void)rest;
     if (key == KEY_IGNORE)
         return 0;
@@ -133,7 +141,7 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *r
         o->mountpoint = mem_strdup(arg);
         return 0;
     }
-    o->surplus = true;
+    typed->surplus = true;
     return 0;
 }
 
@@ -190,108 +198,122 @@ static bool is_compress(const char *text)
     return strcmp(text, "auto") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "no") == 0;
 }
 
-static int check_values(struct options *o, struct buf *why)
+static int check_values(struct typed *typed, struct buf *why)
 {
+    struct options *o = &typed->o;
     long n;
-    if (o->connections_text && parse_number(o->connections_text, 10, 20, &o->connections) != 0)
+    if (typed->connections && parse_number(typed->connections, 10, 20, &o->connections) != 0)
         o->connections = 0;
-    if (o->timeout_text && parse_number(o->timeout_text, 10, 3600, &o->timeout) != 0)
+    if (typed->timeout && parse_number(typed->timeout, 10, 3600, &o->timeout) != 0)
         o->timeout = 0;
-    if (o->poll_text && parse_number(o->poll_text, 10, 86400, &o->poll) != 0)
+    if (typed->poll && parse_number(typed->poll, 10, 86400, &o->poll) != 0)
         return bad(why, "poll= is a number of seconds, 0 for never");
     if (o->connections < 1)
         return bad(why, "connections= is a number from 1 to 20");
     if (o->timeout < 1)
         return bad(why, "timeout= is a number of seconds from 1 to 3600");
-    if (o->names && strcmp(o->names, "uid") != 0 && strcmp(o->names, "pretty") != 0)
+    if (typed->names && strcmp(typed->names, "uid") != 0 && strcmp(typed->names, "pretty") != 0)
         return bad(why, "names= is pretty or uid");
-    o->names_uid = o->names && strcmp(o->names, "uid") == 0;
+    o->names_uid = typed->names && strcmp(typed->names, "uid") == 0;
     if (o->compress && !is_compress(o->compress))
         return bad(why, "compress= is auto, yes or no");
-    if (o->cache_text && parse_size(o->cache_text, &o->cache) != 0)
+    if (typed->cache && parse_size(typed->cache, &o->cache) != 0)
         return bad(why, "cache= is a size such as 32M");
-    if (o->prefetch_text && parse_size(o->prefetch_text, &o->prefetch) != 0)
+    if (typed->prefetch && parse_size(typed->prefetch, &o->prefetch) != 0)
         return bad(why, "prefetch= is a size such as 8M");
     if (o->cache < 2 * LIMIT_WINDOW)
         o->cache = 2 * LIMIT_WINDOW; /* less would evict what is being read */
     if (o->passfile && o->passcmd)
         return bad(why, "passfile= and passcmd= exclude each other");
-    const struct passwd *pw = o->uid_text ? getpwnam(o->uid_text) : NULL;
-    const struct group *gr = o->gid_text ? getgrnam(o->gid_text) : NULL;
+    const struct passwd *pw = typed->uid ? getpwnam(typed->uid) : NULL;
+    const struct group *gr = typed->gid ? getgrnam(typed->gid) : NULL;
     if (pw)
-        o->uid = pw->pw_uid;
-    else if (o->uid_text && parse_number(o->uid_text, 10, UINT_MAX - 1, &o->uid) != 0)
+        o->attr.uid = pw->pw_uid;
+    else if (typed->uid && parse_number(typed->uid, 10, UINT_MAX - 1, &o->attr.uid) != 0)
         return bad(why, "uid= is a user's name or number");
     if (gr)
-        o->gid = gr->gr_gid;
-    else if (o->gid_text && parse_number(o->gid_text, 10, UINT_MAX - 1, &o->gid) != 0)
+        o->attr.gid = gr->gr_gid;
+    else if (typed->gid && parse_number(typed->gid, 10, UINT_MAX - 1, &o->attr.gid) != 0)
         return bad(why, "gid= is a group's name or number");
-    if (o->umask_text) {
-        if (parse_number(o->umask_text, 8, 0777, &n) != 0)
+    if (typed->umask) {
+        if (parse_number(typed->umask, 8, 0777, &n) != 0)
             return bad(why, "umask= is an octal number");
-        o->umask = (mode_t)n;
-        o->umask_given = true;
+        o->attr.umask = (mode_t)n;
+        o->attr.umask_given = true;
     }
     for (char *p = o->auth; p && *p; p++)
         *p = (char)toupper((unsigned char)*p);
     if (o->trash && !*o->trash)
         return bad(why, "trash= is no, auto or the path of a mailbox");
-    if (o->fingerprint) {
-        if (strncasecmp(o->fingerprint, "sha256:", 7) != 0)
+    if (o->tls.fingerprint) {
+        if (strncasecmp(o->tls.fingerprint, "sha256:", 7) != 0)
             return bad(why, "fingerprint= begins with sha256:");
-        memmove(o->fingerprint, o->fingerprint + 7, strlen(o->fingerprint + 7) + 1);
+        memmove(o->tls.fingerprint, o->tls.fingerprint + 7, strlen(o->tls.fingerprint + 7) + 1);
     }
     return 0;
 }
 
 static int check_tls(struct options *o, struct buf *why)
 {
-    if (!o->tls)
+    if (!o->tls.mode)
         return 0;
-    if (strcmp(o->tls, "no") == 0 && o->url.tls)
+    if (strcmp(o->tls.mode, "no") == 0 && o->url.tls)
         return bad(why, "tls=no goes with imap://, not with imaps://");
-    if (strcmp(o->tls, "no") == 0)
+    if (strcmp(o->tls.mode, "no") == 0)
         return 0;
-    if (strcmp(o->tls, "yes") == 0)
+    if (strcmp(o->tls.mode, "yes") == 0)
         return 0;
-    if (strcmp(o->tls, "starttls") == 0)
+    if (strcmp(o->tls.mode, "starttls") == 0)
         return o->url.tls ? bad(why, "tls=starttls goes with imap://, not with imaps://") : 0;
     return bad(why, "tls= is yes, starttls or no");
 }
 
-int options_parse(struct options *o, struct fuse_args *args, struct buf *why)
+static int parse(struct typed *typed, struct fuse_args *args, struct buf *why)
 {
-    *o = (struct options){.connections = 4,
-                          .timeout = 30,
-                          .cache = 32u << 20,
-                          .prefetch = 8u << 20,
-                          .poll = 60,
-                          .uid = -1,
-                          .gid = -1};
-    if (fuse_opt_parse(args, o, table, on_argument) != 0)
+    struct options *o = &typed->o;
+    if (fuse_opt_parse(args, typed, table, on_argument) != 0)
         return bad(why, "the command line cannot be understood (try imapfs -h)");
     if (o->help || o->version)
         return 0;
     if (o->debug)
         o->foreground = 1;
-    if (o->surplus)
+    if (typed->surplus)
         return bad(why, "one argument too many: usage is imapfs [OPTIONS] SOURCE MOUNTPOINT");
     if (!o->source || !o->mountpoint)
         return bad(why, "usage: imapfs [OPTIONS] SOURCE MOUNTPOINT (try imapfs -h)");
     int err = url_parse(o->source, &o->url, why);
     if (!err)
-        err = check_values(o, why);
+        err = check_values(typed, why);
     return err ? err : check_tls(o, why);
+}
+
+static void free_all(char *const *strings, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(strings[i]);
+}
+
+int options_parse(struct options *o, struct fuse_args *args, struct buf *why)
+{
+    struct typed typed = {.o = {.connections = 4,
+                                .timeout = 30,
+                                .cache = 32u << 20,
+                                .prefetch = 8u << 20,
+                                .poll = 60,
+                                .attr = {.uid = -1, .gid = -1}}};
+    int err = parse(&typed, args, why);
+    char *texts[] = {typed.names,    typed.connections, typed.timeout, typed.poll, typed.cache,
+                     typed.prefetch, typed.uid,         typed.gid,     typed.umask};
+    free_all(texts, sizeof texts / sizeof *texts);
+    *o = typed.o;
+    return err;
 }
 
 void options_free(struct options *o)
 {
-    char *strings[] = {
-        o->source,     o->mountpoint,       o->passfile,      o->passcmd,  o->tls,
-        o->cafile,     o->fingerprint,      o->auth,          o->tunnel,   o->names,
-        o->trash,      o->cache_text,       o->prefetch_text, o->uid_text, o->gid_text,
-        o->umask_text, o->connections_text, o->timeout_text,  o->compress, o->poll_text};
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
-        free(strings[i]);
+    char *strings[] = {o->source,   o->mountpoint, o->passfile,        o->passcmd,
+                       o->tls.mode, o->tls.cafile, o->tls.fingerprint, o->auth,
+                       o->tunnel,   o->trash,      o->compress};
+    free_all(strings, sizeof strings / sizeof *strings);
     url_free(&o->url);
 }

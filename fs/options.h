@@ -10,6 +10,19 @@
 #include "imap/base/buf.h"
 #include "imap/wire/url.h"
 
+/* How TLS is done. */
+struct tls_options {
+    char *mode;                 /* yes, starttls, no; NULL: as the scheme says */
+    char *cafile, *fingerprint; /* fingerprint: hex digits only */
+};
+
+/* What stat(2) says of every file. */
+struct attr_options {
+    long uid, gid; /* -1: the mounting user's */
+    bool umask_given;
+    mode_t umask;
+};
+
 struct options {
     char *source;     /* as given */
     char *mountpoint; /* absolute */
@@ -17,27 +30,18 @@ struct options {
     int help, version, foreground, debug;
     int read_only;
     int nonempty; /* mount over whatever is there */
+    int allow_other;
     char *passfile, *passcmd;
-    char *tls;                  /* yes, starttls, no; NULL: as the scheme says */
-    char *cafile, *fingerprint; /* fingerprint: hex digits only */
+    struct tls_options tls;
     char *auth, *tunnel;
     char *compress; /* auto, yes, no; NULL: auto */
-    char *names;
     bool names_uid;
-    char *connections_text, *timeout_text, *poll_text;
     long connections, timeout; /* timeout in seconds */
     char *trash;
     int mark_seen;
-    char *cache_text, *prefetch_text;
-    size_t cache;
-    size_t prefetch;
-    long poll;
-    char *uid_text, *gid_text, *umask_text;
-    bool umask_given;
-    mode_t umask;
-    long uid, gid; /* -1: the mounting user's */
-    int allow_other;
-    bool surplus; /* a third argument was given */
+    size_t cache, prefetch; /* bytes */
+    long poll;              /* seconds */
+    struct attr_options attr;
 };
 
 /* Reads the command line. What is FUSE's own stays in `args`, ready for fuse_session_new(). 0, or
