@@ -7,7 +7,10 @@
 #include "fs/textfile.h"
 #include "imap/base/utf8.h"
 
-enum { MOST = 1024 * 1024 }; /* bytes */
+enum {
+    MOST = 1024 * 1024, /* bytes */
+    LINE = 64 * 1024,   /* room for any but the strangest line */
+};
 
 /* A JSON string, which is UTF-8 (RFC 8259 sections 7 and 8.1). Keywords may have other bytes,
  * though IMAP forbids it: each is shown as the character of that number. */
@@ -39,7 +42,7 @@ void events_add(struct fs *fs, const char *folder, const struct msg_info *m,
     struct timespec now;
     message_name(fs, m, name);
     struct buf *text = textfile_begin(fs->events, &now);
-    if (text->len > MOST)
+    if (text->len > MOST || !buf_try(text, LINE))
         buf_free(text); /* tail(1) notices that it was truncated */
     buf_addf(text, "{\"time\":%lld.%03ld,\"event\":\"%s\",\"folder\":", (long long)now.tv_sec,
              now.tv_nsec / 1000000, names[what]);

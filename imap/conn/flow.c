@@ -20,7 +20,7 @@ enum {
 };
 
 /* Whose bytes are announced by `head`, the response up to its first literal? Sets c->flow.
- * False: unclear. */
+ * False: unclear, or there is no memory to find out. */
 static bool find_owner(struct conn *c, const char *head, size_t len, size_t literal)
 {
     struct response r;
@@ -29,6 +29,8 @@ static bool find_owner(struct conn *c, const char *head, size_t len, size_t lite
     const char *brace = memrchr(head, '{', len);
     if (!brace || brace - head < 2 || brace[-1] != ' ' || (brace[-2] != ']' && brace[-2] != '>'))
         return false; /* no section is its name */
+    if (!buf_try(&text, len))
+        return false;
     buf_add(&text, head, (size_t)(brace - head));
     buf_adds(&text, "\"\")\r\n");
     arena_reset(&c->wire.arena);
@@ -51,11 +53,15 @@ bool flow_begin(struct conn *c)
     size_t head = c->wire.frame.line - literal;
     if (memchr(data, '\n', head) != data + head - 1)
         return false; /* not its first literal */
-    if (!find_owner(c, data, head, literal))
+    struct buf kept = {0};
+    if (!buf_try(&kept, head) || !find_owner(c, data, head, literal)) {
+        buf_free(&kept);
         return false;
+    }
     const char *brace = memrchr(data, '{', head);
-    buf_add(&c->flow.head, data, (size_t)(brace - data));
-    buf_adds(&c->flow.head, "\"\"");
+    buf_add(&kept, data, (size_t)(brace - data));
+    buf_adds(&kept, "\"\"");
+    c->flow.head = kept;
     c->wire.in_at += head;
     return true;
 }

@@ -25,6 +25,8 @@ static int found(const struct conn *c, struct op *op, const char *text, size_t l
     if (!s->part)
         s->changes = c->box.changes;
     int err = len ? uidset_parse(&s->found, text, len) : 0;
+    if (!err && s->found.n > UIDSET_MAX_RANGES)
+        err = -E2BIG; /* all its answers together */
     s->said = err == 0;
     if (err && log_may(&strange))
         log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
