@@ -64,6 +64,9 @@ $(B)/unit/%: tests/unit/%.c $(B)/libimapfs.a
 # test_reconnect has a clock of its own.
 $(B)/unit/test_reconnect: private UNIT_LINK = -Wl,--wrap=clock_gettime
 
+# test_no_memory has an allocator that finds none.
+$(B)/unit/test_no_memory: private UNIT_LINK = -Wl,--wrap=mem_try
+
 # fuzz_session brings a stream of its own, and these calls go there.
 SESSION_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,poll clock_gettime getrandom pthread_create \
                 pthread_timedjoin_np pthread_sigmask syslog __syslog_chk)

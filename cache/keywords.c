@@ -30,12 +30,9 @@ static bool same_name(struct str a, struct str b)
     return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
 }
 
-/* Room for a set with a text of so many bytes; NULL when there is none. */
-static struct keyword_set *make_room(struct keywords *k, size_t len)
+/* Room for a set of so many bytes; NULL when there is no memory. */
+static struct keyword_set *make_room(struct keywords *k, size_t size)
 {
-    size_t size = sizeof(struct keyword_set) + len + 1;
-    if (k->n == (1u << KEYWORDS_BITS) - 1 || k->bytes + size > LIMIT_KEYWORD_SETS)
-        return NULL;
     if (k->n == k->cap) {
         uint32_t cap = k->cap ? 2 * k->cap : 4;
         struct keyword_set **sets = mem_try(k->sets, cap * sizeof(struct keyword_set *));
@@ -51,9 +48,14 @@ static struct keyword_set *make_room(struct keywords *k, size_t len)
 
 static uint32_t add_set(struct keywords *k, const char *text, size_t len)
 {
-    struct keyword_set *set = make_room(k, len);
-    if (!set) {
+    size_t size = sizeof(struct keyword_set) + len + 1;
+    if (k->n == (1u << KEYWORDS_BITS) - 1 || k->bytes + size > LIMIT_KEYWORD_SETS) {
         k->full = true;
+        return 0;
+    }
+    struct keyword_set *set = make_room(k, size);
+    if (!set) {
+        k->failed = true;
         return 0;
     }
     memcpy(set->text, text, len + 1);

@@ -19,12 +19,13 @@ struct keywords {
     struct keyword_set **sets;   /* number n is sets[n - 1]; 0 is the empty set */
     uint32_t n, cap;
     size_t bytes; /* of all sets */
-    bool full;    /* a set found no room, so messages are shown without it */
+    bool full;    /* there were too many, so messages are shown without the others */
+    bool failed;  /* there was no memory for one; cleared by whoever deals with that */
 };
 
 /* The number of the set of these names, in whatever order they come. The names are sorted in
- * place; one that comes twice, in whatever case, counts once. 0 for no names, and when there is no
- * room for another set (LIMIT_KEYWORD_SETS). */
+ * place; one that comes twice, in whatever case, counts once. 0 for no names, and when there are
+ * too many sets (LIMIT_KEYWORD_SETS) or there is no memory for another. */
 uint32_t keywords_number(struct keywords *k, struct str *names, size_t n);
 
 /* The number of the set with that keywords_text(), of this folder or another one. */

@@ -212,12 +212,17 @@ const char *msgtable_label(const struct msgtable *t, const struct msg *m)
     return m->label ? t->labels.data + m->label : "";
 }
 
+bool msgtable_label_room(struct msgtable *t, size_t len)
+{
+    bool room = buf_try(&t->labels, len + 2);
+    t->failed |= !room;
+    return room;
+}
+
 void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len)
 {
-    if (!buf_try(&t->labels, len + 2)) {
-        t->failed = true;
+    if (!msgtable_label_room(t, len))
         return;
-    }
     if (!t->labels.len)
         buf_addc(&t->labels, '\0');
     t->garbage += m->label ? strlen(msgtable_label(t, m)) + 1 : 0;

@@ -100,6 +100,10 @@ uint32_t msgtable_last(const struct msgtable *t);
 
 const char *msgtable_label(const struct msgtable *t, const struct msg *m);
 
+/* Makes sure that the next label of at most so many bytes can be set. False, and `failed` is set,
+ * when there is no memory. */
+bool msgtable_label_room(struct msgtable *t, size_t len);
+
 /* When there is no memory it has none, and `failed` is set. */
 void msgtable_set_label(struct msgtable *t, struct msg *m, const char *label, size_t len);
 

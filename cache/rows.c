@@ -24,6 +24,8 @@ static uint32_t keyword_bits(struct folder *f, const struct arg *flags)
     if (f->facts.keywords.full && !was_full)
         log_warn("%s: too many sets of keywords: messages with others are shown without",
                  f->facts.wire);
+    f->facts.msgs.failed |= f->facts.keywords.failed;
+    f->facts.keywords.failed = false;
     return number << MSG_KEYWORDS_SHIFT;
 }
 
@@ -54,6 +56,8 @@ static void take_row(struct account *a, struct folder *f, const struct fetch_row
 {
     bool meta = row->has & (FETCH_SIZE | FETCH_HEADER | FETCH_DATE), is_new = false;
     bool counted = sync_row(f->sync, row->uid, meta);
+    if (row->has & FETCH_HEADER && !msgtable_label_room(&f->facts.msgs, label_len))
+        return; /* rather not at all than under no name for good */
     struct msg *m = meta ? folder_add(f, row->uid) : msgtable_find(&f->facts.msgs, row->uid);
     if (!m) {
         if (!meta && !counted && !msgtable_knows(&f->facts.msgs, row->uid))

@@ -242,6 +242,7 @@ void sync_step_done(struct account *a, struct op *op, struct sync *s)
         log_error("%s: out of memory for what is in it", f->facts.wire);
         op->err = op->err ? op->err : -ENOMEM;
         f->facts.msgs.failed = false;
+        s->hints |= CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS; /* the next one asks for all */
     }
     if (s && (op->err == -EIO || op->err == -ENOENT) && (s->waiters || s->row_waiters)) {
         listing_judge(a, op);

@@ -44,7 +44,7 @@ static void on_new_done(struct op *op)
     account_lock(a);
     struct sync *s = sync_of_step(a, op);
     bool refused = s && forgive(op);
-    if (s && !op->err) {
+    if (s && !op->err && !s->folder->facts.msgs.failed) {
         note_met(&s->folder->facts, s->met_upto);
         /* Fewer rows than messages: some were expunged, or could not be shown. */
         if (refused || s->folder->facts.msgs.live != s->exists)
@@ -148,7 +148,7 @@ static void on_holes_done(struct op *op)
     account_lock(a);
     struct sync *s = sync_of_step(a, op);
     bool refused = s && forgive(op);
-    if (s && !op->err) {
+    if (s && !op->err && !s->folder->facts.msgs.failed) {
         holes_answered(s, refused);
         if (!(s->todo & SYNC_HOLES))
             note_met(&s->folder->facts, s->holes.upto);

@@ -155,11 +155,11 @@ static void show_name(const struct account *a, const struct folder *parent, cons
         mboxname_show(last, strlen(last), false, out);
 }
 
-/* NULL when there is no memory. */
+/* NULL when there is no memory for one that the server has named. */
 static struct folder *new_folder(struct account *a, struct folder *parent, const char *wire,
                                  char delim)
 {
-    struct node *n = mem_try(NULL, sizeof *n);
+    struct node *n = parent ? mem_try(NULL, sizeof *n) : mem_alloc(sizeof *n);
     if (!n)
         return NULL;
     *n = (struct node){0};
@@ -216,8 +216,6 @@ int tree_init(struct account *a)
 {
     a->tree.next_id = ACCOUNT_ROOT + 1;
     a->tree.root = a->tree.top = new_folder(a, NULL, "", '\0');
-    if (!a->tree.root)
-        mem_gone();
     return 0;
 }
 
