@@ -86,8 +86,8 @@ struct account_hooks {
                   const char *flags);
     /* folder_info.changed is new. */
     void (*folder_changed)(void *ctx, uint32_t id);
-    /* It is longer than was announced. Said before account_read() gives bytes that reach the end as
-     * it was announced. */
+    /* A message is longer than was announced. Said before account_read() gives bytes that reach the
+     * end as it was announced. */
     void (*msg_size)(void *ctx, uint32_t gen, uint32_t uid);
     /* A message is to be seen in the folder under this UID, which was known not to be there. */
     void (*msg_came)(void *ctx, uint32_t folder, uint32_t uid);

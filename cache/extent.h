@@ -29,7 +29,7 @@ bool extent_known(const struct extent *e);
 enum { EXTENT_STEP = 64 * 1024 };
 bool extent_probe(const struct extent *e, uint64_t *off);
 
-/* That question was sent. */
+/* The question that extent_probe() proposed was sent. */
 void extent_asked(struct extent *e);
 
 #endif

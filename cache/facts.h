@@ -28,7 +28,7 @@ struct folder_facts {
     bool uidnext_odd;          /* the server was found to announce an UIDNEXT that was not true */
     uint64_t modseq;           /* flag changes up to here are known; 0: no CONDSTORE */
     bool loaded;               /* all messages were listed once */
-    uint32_t load_upto;        /* until it is loaded: up to here no UID is missing from the load */
+    uint32_t load_upto;        /* until then: no UID up to here is missing from the load */
     bool late;                 /* there may be messages that are MSG_LATE */
     bool undescribed;          /* there are messages that are listed by their UIDs */
 

@@ -23,7 +23,7 @@ struct freshness {
 /* What is known is not to be believed before the next look. */
 void fresh_expire(struct freshness *fr);
 
-/* Likewise, and nothing is known of which UIDs there are. */
+/* As fresh_expire(); and what was found out of single UIDs is forgotten. */
 void fresh_forget(struct freshness *fr);
 
 /* A probe that began then has told whether this message is there. */
@@ -33,7 +33,8 @@ bool fresh_was_probed(const struct freshness *fr, uint32_t uid, int64_t since);
 /* No message had a UID from here on then, or later. */
 void fresh_none_from(struct freshness *fr, uint32_t uid, int64_t at);
 
-/* Was that so, not before `since`, of this UID; and was it the last one before those? */
+/* Is this UID one that no message had at a time not before `since`; or the last one before those?
+ */
 bool fresh_is_none(const struct freshness *fr, uint32_t uid, int64_t since);
 bool fresh_is_last(const struct freshness *fr, uint32_t uid, int64_t since);
 

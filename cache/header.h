@@ -15,7 +15,7 @@ struct header_walk {
     uint32_t gen;   /* of the folder; 0: none */
     uint32_t last;  /* the message asked about last */
     unsigned asked; /* messages so far */
-    int64_t at;     /* when that was */
+    int64_t at;     /* when the last one was asked about (clock_ms()) */
 };
 
 struct headers {

@@ -15,11 +15,11 @@ struct holes {
     struct uidset undescribed; /* not described: listed by their UIDs */
     uint64_t portion;          /* so many are asked for at once; 0: all */
     unsigned refusals;
-    unsigned in_vain; /* of them, since something was described */
-    uint32_t upto;    /* the highest of them */
-    bool hopeless;    /* those were too many: nothing more is asked */
-    bool all;         /* those listed by their UIDs already are asked for, too */
-    bool more;        /* there may be more than those */
+    unsigned in_vain; /* refusals since something was described */
+    uint32_t upto;    /* the highest UID that the last question for all UIDs found here */
+    bool hopeless;    /* the refusals were too many: nothing more is asked */
+    bool all;         /* UIDs by which messages are listed already are asked for, too */
+    bool more;        /* there may be more of them than LIMIT_HOLES */
 };
 
 /* What a folder is found to hold: notes what is not described, and has the sync ask for it. */
@@ -33,11 +33,10 @@ bool holes_due(struct sync *s);
 char *holes_ask(struct holes *h);
 void holes_answered(struct sync *s, bool refused);
 
-/* Those that are listed by their UIDs alone since it was last asked, as a command takes them: to
- * free. */
+/* The UIDs that messages are listed by since the last call, as a command takes them: to free. */
 char *holes_take_undescribed(struct holes *h);
 
-/* The sync is over. */
+/* Frees what there is, when the sync is over. */
 void holes_end(struct holes *h);
 
 #endif

@@ -10,14 +10,14 @@ struct op;
 struct waiter;
 
 struct listings {
-    bool on;          /* one is under way */
+    bool on;          /* a LIST is under way */
     unsigned renames; /* RENAMEs under way */
-    bool due;         /* it waits for their end */
-    uint64_t changes; /* counts our own changes, so that one from before them is not used */
-    int64_t used_at;  /* when the last one that was used began (clock_ms()); 0: none counts */
+    bool due;         /* a LIST waits for their end */
+    uint64_t changes; /* counts our own changes, so that a LIST from before them is not used */
+    int64_t used_at;  /* when the last LIST that was used began (clock_ms()); 0: none counts */
     struct waiter *waiters;
     struct waiter *orphans; /* waited for a folder that is gone */
-    struct op *refused;     /* steps of syncs that were refused, until it has told; by `next` */
+    struct op *refused;     /* steps of syncs that were refused, until LIST has told; by `next` */
 };
 
 /* Begins a LIST unless one newer than `since` was used. False: one is under way already, which may

@@ -33,7 +33,7 @@ void msg_drop(struct account *a, struct folder *f, struct msg *m);
  * MSG_LATE. */
 struct msg *folder_add(struct folder *f, uint32_t uid);
 
-/* As msgtable_revive(), likewise. */
+/* As msgtable_revive(); what is there again changes the folder's version, as with folder_add(). */
 void folder_revive(struct folder *f, struct msg *m);
 
 /* The message that follows in a listing: those that came in time in the order of their UIDs, and
@@ -45,7 +45,7 @@ uint64_t msg_place(const struct msg *m);
 /* Says upward that the folder has changed, if it has. */
 void folder_tell(struct account *a, struct folder *f);
 
-/* The same after all of it has become known: the first time that is no change. */
+/* As folder_tell(), after all of the folder has become known: the first time that is no change. */
 void folder_meet(struct account *a, struct folder *f);
 
 /* Says upward what became of a message. */

@@ -21,7 +21,7 @@ struct moves {
 void moved_note(struct account *a, uint32_t gen, uint32_t uid, const struct folder *dest,
                 uint32_t new_uid, uint32_t new_uidvalidity, const char *name, uint32_t name_of);
 
-/* If it was moved, its number there. */
+/* Was the message with this number moved? Then the number becomes the one that it has there. */
 bool moved_follow(struct account *a, uint32_t *gen, uint32_t *uid);
 
 /* The UID of the message that was moved into the folder under this name; else 0. */

@@ -79,7 +79,7 @@ bool msgtable_knows(const struct msgtable *t, uint32_t uid);
 
 void msgtable_remove(struct msgtable *t, struct msg *m);
 
-/* It is there after all; all but its UID is forgotten. */
+/* The message is there after all; all but its UID is forgotten. */
 void msgtable_revive(struct msgtable *t, struct msg *m);
 
 /* The first message with a UID over `uid` that is not gone; NULL at the end. */

@@ -88,7 +88,7 @@ struct syncs {
  * it is not 0. */
 struct sync *sync_join(struct account *a, struct folder *f, uint32_t probe);
 
-/* The waiter is woken as soon as there may be more to list. */
+/* Has `w` (NULL allowed) woken as soon as there may be more to list. */
 void sync_await_rows(struct account *a, struct sync *s, struct waiter *w);
 
 /* Looks at what is new in the folder, in which no sync runs, without anyone waiting for it. */
@@ -123,18 +123,19 @@ struct waiter *sync_take_waiters(struct account *a);
 
 /* ---- for what comes from the server; `s` may be NULL ---- */
 
-/* A row came, `meta`: that describes the message. True when such rows tell which UIDs there are. */
+/* A row came; `meta`: one that describes the message. True when rows are what tells which UIDs
+ * there are. */
 bool sync_row(struct sync *s, uint32_t uid, bool meta);
 
-/* That row's message is in the table. A listing may follow the load up to it as long as the rows
- * come one by one. */
+/* The message of a row that describes it is in the table now. A listing may follow the load up to
+ * it as long as the rows come one by one. */
 void sync_loaded(struct sync *s, const struct fetch_row *row);
 
 /* Adds lo..hi to a set of the sync's own. When there is no memory, the sync ends with that as soon
  * as its step does. */
 void sync_collect(struct sync *s, struct uidset *set, uint32_t lo, uint32_t hi);
 
-/* These messages are gone. */
+/* The messages lo..hi are gone. */
 void sync_went(struct sync *s, uint32_t lo, uint32_t hi);
 
 void sync_on_batch(void *account);

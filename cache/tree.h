@@ -24,7 +24,8 @@ struct tree {
 int tree_init(struct account *a);
 void tree_free(struct account *a);
 
-/* The id by which the folder is known outside; the other way, NULL when there is none. */
+/* The id by which the folder is known outside; and the folder by its id, by the number of its
+ * generation, by its wire name: NULL when there is none. */
 uint32_t folder_id(const struct account *a, const struct folder *f);
 struct folder *folder_by_id(struct account *a, uint32_t id);
 struct folder *folder_by_gen(struct account *a, uint32_t gen);
@@ -56,8 +57,8 @@ void tree_remove(struct account *a, struct folder *f);
 /* The folder was renamed on the server: it and all below it get their new wire names. */
 void tree_rename(struct account *a, struct folder *f, struct folder *parent, const char *wire);
 
-/* It is only a level above others, or a mailbox: what it was changes when others delete or create
- * it. */
+/* The folder is only a level above others, or a mailbox. Which of both changes when others delete
+ * or create the mailbox. */
 void tree_noselect(struct account *a, struct folder *f, bool noselect);
 
 /* A new generation: the folder's messages are numbered anew, the old numbers are stale. */

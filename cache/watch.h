@@ -17,7 +17,7 @@ struct mailbox_state;
 struct watch_entry {
     unsigned hints; /* CHANGE_... bits: what the server hinted at since the last look */
     bool thorough;  /* the next look finds out, too, whether another mailbox has its name */
-    bool due;       /* in watch.due */
+    bool due;       /* it is in watch.due */
     bool twice;     /* it is put there once more after its look */
     struct folder *next_due;
     int64_t not_before;     /* it is not looked at by itself before */
@@ -44,7 +44,7 @@ void watch_stop(struct account *a);
 /* Someone asks what is in the folder. */
 void watch_used(struct folder *f);
 
-/* It was told of all messages of the folder that they are gone: nothing else was promised. */
+/* All messages of the folder were told to be gone: no more was promised (account_promise()). */
 void watch_unpromise(struct account *a, struct folder *f);
 
 /* Has a folder looked at soon if there are hints, or if it is due since a sync ran. */
