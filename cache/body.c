@@ -95,8 +95,8 @@ static size_t stream_limit(const struct account *a)
     return most < a->config->prefetch ? most : a->config->prefetch;
 }
 
-/* The same for this stream: while its reader has not come far, only as much as he has come twice
- * over. */
+/* So many bytes may lie ahead of this stream's reader: while he has not come far, only as much as
+ * he has come twice over. */
 static uint64_t stream_most(const struct account *a, const struct fetch *f)
 {
     uint64_t most = 2 * (f->reader - f->run), limit = stream_limit(a);

@@ -141,7 +141,7 @@ static void keep(struct account *a, struct header *h, struct buf *fields)
     }
 }
 
-/* Cuts them out of what is here of the message; NULL when that is not enough. */
+/* Cuts the kept fields out of what is here of the message; NULL when that is not enough. */
 static struct header *cut(struct account *a, const struct folder *f, const struct msg *m)
 {
     struct buf fields = {0};
@@ -188,8 +188,8 @@ static void on_header_bytes(struct op_header *op, uint32_t uid, struct blob *byt
     wake_all(woken, 0);
 }
 
-/* Of messages that did not come: whoever waits for one that this mount has moved meanwhile asks
- * again, in the new place. */
+/* Gives up what is left of the set, which did not come: whoever waits for one that this mount has
+ * moved meanwhile asks again, in the new place. */
 static struct waiter *give_up(struct account *a, struct header_set *set, bool moved)
 {
     struct waiter *waiters = NULL;

@@ -23,7 +23,7 @@
 struct listing {
     struct account *a;
     bool confirms;    /* what the one before left out */
-    uint64_t changes; /* account.tree_changes when it was asked for */
+    uint64_t changes; /* listings.changes when it was asked for */
     int64_t began;
     bool full;           /* there were more than LIMIT_MAILBOXES */
     bool no_memory;      /* for one of them */
@@ -93,7 +93,7 @@ static bool on_listed(struct op_list *op, struct str name, char delim, const str
     return is_new;
 }
 
-/* It, or something below it. */
+/* Is the folder, or something below it, named in the LIST? Notes that for all below it. */
 static bool mark_named(struct folder *f)
 {
     struct folder *child;

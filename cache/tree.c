@@ -132,7 +132,7 @@ static void set_name(struct account *a, struct folder *f, char *name)
     HASH_ADD_KEYPTR(by_name, a->tree.by_name, n->key, strlen(n->key), n);
 }
 
-/* Likewise its wire name. */
+/* Gives a folder its wire name. */
 static void set_wire(struct account *a, struct folder *f, const char *wire)
 {
     struct node *n = node_of(f);

@@ -96,7 +96,7 @@ static void was_read(struct walk_reading *r, const struct msg *m)
     r->asked_bytes -= n < r->asked_bytes && r->asked.n ? n : r->asked_bytes;
 }
 
-/* Puts it into the map. */
+/* Puts a message that is read into the map. */
 static void record(struct walk_reading *r, const struct msg *m)
 {
     r->recent[r->nrecent++ % WALK_RECENT] = m->uid;
@@ -194,7 +194,7 @@ static bool is_end(const struct walk_reading *r, const struct msgtable *t, struc
     return !order_step(&r->order, t, &at, dir_of(side));
 }
 
-/* Its readers have come to this place, past all that lie between. */
+/* Readers of the stretch have come to this place, past all messages between. */
 static void grow(struct walks *ws, struct walk_reading *r, const struct msgtable *t,
                  struct walk_head *h, int side, struct place where)
 {

@@ -1,11 +1,11 @@
 /* Follows what the server tells unasked, and looks by itself where it tells nothing.
  *
- * What the connections hear is noted (folder.dirty, account.tree_due) and acted upon by one thread,
- * at once the first time and then at most once a second for each folder, so that neither a busy
- * mailbox nor a chattering server keeps us busy. After a word about mailboxes that are not selected
- * there is a second look, as a server may leave out what followed closely (Dovecot 2.3 does). The
- * same thread looks every `poll` seconds after the folders used last, as far as they are in use and
- * no connection is told of them. */
+ * What the connections hear is noted (watch_entry.hints, watch.tree_due) and acted upon by one
+ * thread, at once the first time and then at most once a second for each folder, so that neither a
+ * busy mailbox nor a chattering server keeps us busy. After a word about mailboxes that are not
+ * selected there is a second look, as a server may leave out what followed closely (Dovecot 2.3
+ * does). The same thread looks every `poll` seconds after the folders used last, as far as they are
+ * in use and no connection is told of them. */
 #include "cache/watch.h"
 
 #include <errno.h>
@@ -234,7 +234,7 @@ void watch_poll(struct account *a, struct folder *f)
     due(a, f);
 }
 
-/* Also those in which a connection is told of changes: not every server tells of all, or soon. */
+/* Also folders in which a connection is told of changes: not every server tells of all, or soon. */
 static void poll_folders(struct account *a)
 {
     struct folder *last[LAST_USED];
@@ -242,9 +242,9 @@ static void poll_folders(struct account *a)
     unsigned n = last_used(a, last);
     for (unsigned i = 0; i < n && last[i]->watch.used_at >= since; i++)
         watch_poll(a, last[i]);
-    bool told = pool_tells_all(a->pool);
+    bool tells_all = pool_tells_all(a->pool);
     for (struct folder *f = tree_first(a); f; f = tree_next(f))
-        if (!told && f->watch.promised_until > now)
+        if (!tells_all && f->watch.promised_until > now)
             watch_poll(a, f);
 }
 
