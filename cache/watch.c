@@ -138,7 +138,7 @@ static void due(struct account *a, struct folder *f)
 
 void watch_folder(struct account *a, struct folder *f)
 {
-    if (f->facts.loaded && (f->watch.hints || f->watch.due))
+    if (f->facts.loaded && f->watch.hints)
         due(a, f);
 }
 

@@ -47,7 +47,7 @@ void watch_used(struct folder *f);
 /* All messages of the folder were told to be gone: no more was promised (account_promise()). */
 void watch_unpromise(struct account *a, struct folder *f);
 
-/* Has a folder looked at soon if there are hints, or if it is due since a sync ran. */
+/* Has a folder with hints looked at soon. */
 void watch_folder(struct account *a, struct folder *f);
 
 /* A sync of the folder is over: if the folder is to be looked at once more, that may begin. */

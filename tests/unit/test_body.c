@@ -76,7 +76,7 @@ static void send(struct op *op, size_t at, size_t len)
     struct buf bytes = {0};
     for (size_t i = 0; i < len; i++)
         buf_addc(&bytes, pattern(b->off + at + i));
-    b->on_bytes(b, at, blob_copy(bytes.data, bytes.len));
+    b->on_bytes(b, at, blob_copy(buf_str(&bytes), bytes.len));
     buf_free(&bytes);
 }
 
