@@ -237,11 +237,10 @@ static void step_end(struct account *a, struct op *op, struct sync *s)
  * it, and of the refusal only if it is there. */
 void sync_step_done(struct account *a, struct op *op, struct sync *s)
 {
-    struct folder *f = s ? s->folder : NULL;
-    if (f && f->facts.msgs.failed) {
-        log_error("%s: out of memory for what is in it", f->facts.wire);
+    if (s && s->folder->facts.msgs.failed) {
+        log_error("%s: out of memory for what is in it", s->folder->facts.wire);
         op->err = op->err ? op->err : -ENOMEM;
-        f->facts.msgs.failed = false;
+        s->folder->facts.msgs.failed = false;
         s->hints |= CHANGE_EXISTS | CHANGE_EXPUNGE | CHANGE_FLAGS; /* the next one asks for all */
     }
     if (s && (op->err == -EIO || op->err == -ENOENT) && (s->waiters || s->row_waiters)) {
