@@ -47,7 +47,7 @@ void conn_start(struct conn *c, struct op *op)
 }
 
 /* Begins an operation that was taken, or ends it where it cannot be done here. `refused`: the
- * server wants to be left alone for longer than anyone should wait. */
+ * server asks for a pause that is longer than anyone should wait. */
 static void begin_op(struct conn *c, struct op *op, bool refused)
 {
     const struct op_class *class = op_class(op);
@@ -166,7 +166,7 @@ static struct turn take_turn(struct conn *c)
             box_doubt(c);
         if (turn.watch)
             c->idle.considered = 0; /* IDLE is thought of once more */
-        c->idle.not_before = turn.left_alone;
+        c->idle.not_before = turn.willing_at;
         if (!turn.op)
             return turn;
         begin_op(c, turn.op, turn.refused);

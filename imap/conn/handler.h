@@ -38,7 +38,7 @@ enum op_retry {
 struct op_class {
     enum op_retry retry;
     bool select; /* needs its mailbox selected */
-    bool write;  /* ... with SELECT */
+    bool write;  /* needs it selected by SELECT, not EXAMINE */
     bool lists;  /* opens it for writing where it is to be opened: what is listed is changed next */
     bool body;   /* moves message bytes: kept off the connection that lists */
     bool searches; /* may send SEARCH, whose answers do not say whom they are for: one at a time */

@@ -109,7 +109,7 @@ static bool may_idle(struct conn *c)
 
 void idle_quiet(struct conn *c)
 {
-    c->idle.not_before = pool_left_alone(c->pool);
+    c->idle.not_before = pool_willing_at(c->pool);
     if (clock_ms() < idle_deadline(c))
         return; /* it has become later meanwhile */
     bool renew = clock_ms() >= c->clocks.answered_at + RENEW;
@@ -133,7 +133,7 @@ int64_t idle_deadline(const struct conn *c)
         c->idle.state == IDLE_ON)
         return renew;
     /* Also behind a pause that the server has asked for, what waits for its end comes first. */
-    int64_t answered = c->clocks.answered_at, alone = c->idle.not_before;
-    int64_t begin = (alone > answered ? alone : answered) + IDLE_AFTER;
+    int64_t answered = c->clocks.answered_at, pause = c->idle.not_before;
+    int64_t begin = (pause > answered ? pause : answered) + IDLE_AFTER;
     return begin < renew ? begin : renew;
 }

@@ -18,13 +18,13 @@ struct turn {
     bool reselect; /* another one found its mailbox under another UIDVALIDITY; told once */
     bool watch;    /* another one has left its mailbox: is IDLE wanted now? Told once */
     bool finished; /* the pool is closing, and nothing is left here that must be finished */
-    bool refused;  /* `op` may not be asked: the server wants to be left alone for too long */
+    bool refused;  /* `op` may not be asked: the server asks to wait for too long */
     struct op *op; /* taken, to be started now; NULL: none, for now */
 
     /* Unless an operation was taken: when (clock_ms()) the first of those that wait for an
      * unwilling server is to be asked again; INT64_MAX: none waits. */
     int64_t due;
-    int64_t left_alone; /* pool_left_alone() */
+    int64_t willing_at; /* pool_willing_at() */
 };
 
 /* `takes`: an operation can be started; `busy`: an answer is awaited. */
@@ -43,12 +43,12 @@ void pool_lost(struct pool *p, struct conn *c, struct op *op, int err);
  * silent. One that only asks has its time once more. */
 void pool_excuse(struct pool *p, struct op *op);
 
-/* The server asks to be left alone for `wait` ms (0: it does not say) with the words `why`. All
+/* The server asks for a pause of `wait` ms (0: it does not say) with the words `why`. All
  * that is queued waits until then. */
 void pool_throttled(struct pool *p, int64_t wait, struct str why);
 
 /* Until when (clock_ms()) that is, or was last; 0: the server has not asked for it. */
-int64_t pool_left_alone(struct pool *p);
+int64_t pool_willing_at(struct pool *p);
 
 /* How long (ms) a server may be silent before what waits is asked on another connection. */
 int64_t pool_silence(const struct pool *p);

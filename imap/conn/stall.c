@@ -1,7 +1,7 @@
 /* A command that is not answered. What was sent behind it on its connection waits for it, perhaps
  * as long as `timeout`; but another connection may well be served. So after a while of silence
- * nothing more is begun here, what only asks is asked elsewhere, and the one in front gives up
- * alone. */
+ * nothing more is begun here, what only asks is asked elsewhere, and only the one in front
+ * gives up in the end. */
 #include "imap/base/clock.h"
 #include "imap/base/log.h"
 #include "imap/conn/conn.h"

@@ -199,7 +199,7 @@ struct turn pool_turn(struct pool *p, struct conn *c, bool takes, bool busy)
         .reselect = told_once(&l->asked.reselect),
         .watch = told_once(&l->asked.watch),
         .op = takes ? next_op_locked(p, l) : NULL,
-        .left_alone = p->throttle.until,
+        .willing_at = p->throttle.until,
     };
     if (turn.op) {
         turn.refused = throttle_refuses(&p->throttle, clock_ms()) && !turn.op->patient;
@@ -330,9 +330,8 @@ void pool_pass_on(struct pool *p, struct conn *c, struct op *op)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- a server that wants to be left alone ---- */
+/* ---- a server that asks for a pause ---- */
 
-/* The server wants to be left alone; what nobody waits for outlasts any pause. */
 void queue_hold_back_locked(const struct pool *p, struct op *op)
 {
     const struct throttle *t = &p->throttle;
@@ -361,7 +360,7 @@ void pool_throttled(struct pool *p, int64_t wait, struct str why)
                  throttle_refuses(&told, now) ? ", and until then nothing is asked" : "", told.why);
 }
 
-int64_t pool_left_alone(struct pool *p)
+int64_t pool_willing_at(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);
     int64_t until = p->throttle.until;

@@ -116,7 +116,7 @@ int queue_errno(int err);
 /* Ends operations that were taken out of the queue. No lock is held. */
 void queue_fail(struct op *list, int err);
 
-/* The server wants to be left alone; what nobody waits for outlasts any pause. */
+/* While the server asks for a pause, `op` waits for its end; what nobody waits for outlasts any. */
 void queue_hold_back_locked(const struct pool *p, struct op *op);
 
 /* ---- lane.c ---- */
@@ -134,7 +134,7 @@ void lane_opens_locked(struct lane *l, const char *mailbox);
 
 /* ---- dispatch.c ---- */
 
-/* Is it to be alone on its connection? */
+/* Is nothing else to be under way on its connection? */
 bool dispatch_alone(const struct op *op);
 
 /* Is nothing to be begun behind it on its connection? */

@@ -298,8 +298,8 @@ struct sched_call sched_call(const struct sched_view *v, const struct sched_need
     if (call.lane < 0 && need->background && is_opened(v, need))
         return call;
     call.warm = need->body && call.lane == 0; /* not again the one that lists */
-    /* What is alone in the queue waits for the lane that is being connected, which is there before
-     * another one would be. */
+    /* The only operation in the queue waits for the lane that is being connected, which is there
+     * before another one would be. */
     if (need->only && one_comes(v, need))
         down = -1;
     if (call.lane < 0 && down >= 0) {

@@ -1,4 +1,4 @@
-/* A server that wants to be left alone for a while: what it is asked by an account's connections,
+/* A server that asks for a pause: what it is asked by an account's connections,
  * all of them, waits. Under the pool's lock; times are clock_ms(). Internal to imap/. */
 #ifndef IMAP_POOL_THROTTLE_H
 #define IMAP_POOL_THROTTLE_H
