@@ -28,7 +28,7 @@ static int found(const struct conn *c, struct op *op, const char *text, size_t l
     if (!err && s->found.n > UIDSET_MAX_RANGES)
         err = -E2BIG; /* all its answers together */
     s->said = err == 0;
-    if (err && log_may(&strange))
+    if (err && err != -ENOMEM && log_may(&strange))
         log_warn("%s: a SEARCH answer that is not a set of UIDs", op->mailbox);
     return err == -ENOMEM ? err : err ? -EPROTO : 0;
 }

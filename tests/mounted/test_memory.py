@@ -123,3 +123,40 @@ def test_a_large_answer(mini, mount_mini, answer):
     assert mail.process.poll() is None
     assert wait_until(lambda: '4.eml' in mail.names(), 30 * SLOW)
     all_there(mail, mini, (1, 3, 4))
+
+
+def test_a_large_list(mini, mount_mini):
+    """Fifty thousand mailboxes: the list as a whole is not taken, and what was known stays."""
+    mail = mount_mini(mini, 'names=uid', 'timeout=10')
+    assert len(mail.names()) == 3
+    rows = b''.join(b'* LIST () "/" "%050d"\r\n' % n for n in range(50_000))
+    sent = []
+
+    def many(session, command):
+        sent.append(command)
+        session.send(rows)
+        return False
+
+    with Tight(mail.pid):
+        mini.on['LIST'] = many
+        errors = set()
+
+        def listed():
+            with pytest.raises(OSError) as error:
+                os.stat(mail / 'Unheard')
+            errors.add(error.value.errno)
+            return sent and errors & {errno.ENOMEM, errno.EIO, errno.ENOTCONN}
+
+        assert wait_until(listed, 20 * SLOW)
+        assert mail.process.poll() is None
+        mini.on.clear()
+    assert wait_until(lambda: len(mail.names()) == 3, 30 * SLOW)
+
+    def known():
+        with pytest.raises(OSError) as error:
+            os.stat(mail / 'Unheard')
+        return error.value.errno == errno.ENOENT
+
+    assert wait_until(known, 30 * SLOW)
+    all_there(mail, mini, (1, 3))
+    assert 'out of memory for the list' in mail.log()
