@@ -1,6 +1,7 @@
 #include "imap/exec/search.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "imap/base/log.h"
 #include "imap/conn/handler.h"
@@ -64,10 +65,27 @@ int search_on_search(struct conn *c, const struct response *r)
     return err;
 }
 
+/* Whose answer it is, by its correlator (RFC 4466 section 2.6.2). One that names no SEARCH in
+ * flight is nobody's; without one it is the oldest's. */
+static struct op *correlated(struct conn *c, const struct arg *args)
+{
+    const struct arg *name = args && args->type == ARG_LIST ? args->child : NULL;
+    const struct arg *tag = name && arg_is(name, "TAG") ? name->next : NULL;
+    if (!tag)
+        return conn_wanting(c, WANT_SEARCH);
+    for (const struct cmd *cmd = c->cmds; cmd; cmd = cmd->next) {
+        char text[16];
+        snprintf(text, sizeof text, "A%u", cmd->tag);
+        if (cmd->want == WANT_SEARCH && str_is(tag->s, text))
+            return cmd->op;
+    }
+    return NULL;
+}
+
 /* ESEARCH (TAG "A1") UID ALL 2,10:11 (RFC 4731) */
 int search_on_esearch(struct conn *c, const struct response *r)
 {
-    struct op *op = conn_wanting(c, WANT_SEARCH);
+    struct op *op = correlated(c, r->args);
     if (!op)
         return 0;
     for (const struct arg *a = r->args; a; a = a->next) {
