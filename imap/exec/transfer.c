@@ -102,9 +102,11 @@ void transfer_proven(struct op *op)
     struct transfer *t = transfer_of(op);
     struct uidset proven = {0};
     transfer_named(op, &proven);
-    uidset_join(&proven, &t->seen);
-    uidset_join(&proven, &t->look.there);
-    uidset_keep(&proven, &t->left);
+    if (!proven.n) {
+        uidset_join(&proven, &t->seen);
+        uidset_join(&proven, &t->look.there);
+        uidset_keep(&proven, &t->left);
+    }
     uidset_join(&t->copied, &proven);
     uidset_cut(&t->left, &proven);
     uidset_free(&proven);

@@ -55,7 +55,8 @@ void transfer_see_nothing(struct op *op);
 /* Divides what is left by whether look_ask() has found it. */
 void transfer_divide(const struct op *op, struct uidset *found, struct uidset *missing);
 
-/* The COPY said OK: those are copied that it named, or that were seen in front of it. */
+/* The COPY said OK: those are copied that it named (COPYUID); where it named none, those that were
+ * seen in front of it. */
 void transfer_proven(struct op *op);
 
 /* The COPY whose answer was lost was looked after in the mailbox it went to: what is there is
