@@ -72,11 +72,9 @@ static int list_and_wait(struct account *a)
 static int choose_root(struct account *a, const char *path, struct buf *why)
 {
     account_lock(a);
-    struct folder *f = tree_path(a, path);
-    if (f)
-        a->tree.top = f;
+    bool found = tree_choose_top(a, path);
     account_unlock(a);
-    if (f)
+    if (found)
         return 0;
     buf_addf(why, "there is no mailbox %s on the server", path);
     return -ENOENT;
@@ -96,11 +94,7 @@ struct account *account_open(const struct account_config *config, const struct a
     a->config = config;
     a->hooks = *hooks;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->watch.cond, &attr);
-    pthread_condattr_destroy(&attr);
+    watch_init(a);
     tree_init(a);
     a->pool = pool_open(&config->pool, &events, a, why);
     int err = a->pool ? 0 : -EIO;
@@ -127,16 +121,16 @@ struct account *account_open(const struct account_config *config, const struct a
 
 void account_stop(struct account *a)
 {
-    struct waiter *left = NULL;
     watch_stop(a);
     if (a->pool)
         pool_stop(a->pool);
     account_lock(a);
-    left = sync_take_waiters(a);
-    waiters_move(&left, &a->listings.waiters);
-    waiters_move(&left, &a->listings.orphans);
+    struct waiter *syncs = sync_take_waiters(a), *orphans = sync_take_orphans(a);
+    struct waiter *listings = listing_take_waiters(a);
     account_unlock(a);
-    wake_all(left, -ENOTCONN);
+    wake_all(syncs, -ENOTCONN);
+    wake_all(orphans, -ENOTCONN);
+    wake_all(listings, -ENOTCONN);
 }
 
 void account_free(struct account *a)
@@ -144,10 +138,10 @@ void account_free(struct account *a)
     pool_free(a->pool);
     bodies_free(a);
     headers_free(a);
-    walks_free(&a->ahead.walks);
+    prefetch_free(a);
     moved_free(a);
     tree_free(a);
-    pthread_cond_destroy(&a->watch.cond);
+    watch_free(a);
     pthread_mutex_destroy(&a->lock);
     free(a);
 }

@@ -170,7 +170,7 @@ static void on_removed(struct op *op)
             f->removing = false;
         }
     }
-    struct waiter *orphans = waiters_take(&a->listings.orphans);
+    struct waiter *orphans = sync_take_orphans(a);
     account_unlock(a);
     wake_all(orphans, 0);
     end(c, op, op->err);

@@ -136,10 +136,7 @@ static unsigned levels(const char *wire, char delim)
 /* The mailbox that is the root of the mount was gone, and may be back. */
 static void find_top(struct account *a)
 {
-    if (a->tree.top)
-        return;
-    a->tree.top = tree_path(a, a->config->mailbox);
-    if (a->tree.top)
+    if (!a->tree.top && tree_choose_top(a, a->config->mailbox))
         a->hooks.folder_changed(a->hooks.ctx, ACCOUNT_ROOT);
 }
 
@@ -224,7 +221,7 @@ static void on_list_done(struct op *op)
         ask_listing(a, true);
     } else {
         woken = waiters_take(&a->listings.waiters);
-        orphans = waiters_take(&a->listings.orphans);
+        orphans = sync_take_orphans(a);
         refused = a->listings.refused;
         a->listings.refused = NULL;
     }
@@ -260,6 +257,11 @@ static void ask_listing(struct account *a, bool confirms)
     op->on_list = on_listed;
     a->listings.on = true;
     pool_submit(a->pool, &op->op);
+}
+
+struct waiter *listing_take_waiters(struct account *a)
+{
+    return waiters_take(&a->listings.waiters);
 }
 
 void listing_rename_begin(struct account *a)

@@ -16,8 +16,7 @@ struct listings {
     uint64_t changes; /* counts our own changes, so that a LIST from before them is not used */
     int64_t used_at;  /* when the last LIST that was used began (clock_ms()); 0: none counts */
     struct waiter *waiters;
-    struct waiter *orphans; /* waited for a folder that is gone */
-    struct op *refused;     /* steps of syncs that were refused, until LIST has told; by `next` */
+    struct op *refused; /* steps of syncs that were refused, until LIST has told; by `next` */
 };
 
 /* Begins a LIST unless one newer than `since` was used. False: one is under way already, which may
@@ -33,6 +32,9 @@ void listing_changed(struct account *a);
 /* Keeps a step of a sync that was refused until a LIST that is asked for after now has told what
  * there is, and hands it to sync_refused() then. */
 void listing_judge(struct account *a, struct op *op);
+
+/* Takes all who wait for a LIST. */
+struct waiter *listing_take_waiters(struct account *a);
 
 /* Around a RENAME of this mount's. */
 void listing_rename_begin(struct account *a);

@@ -272,6 +272,11 @@ static void submit(struct account *a, const struct folder *f, struct gathered *g
     pool_submit(a->pool, &b->op->op);
 }
 
+void prefetch_free(struct account *a)
+{
+    walks_free(&a->ahead.walks);
+}
+
 struct walk_lead prefetch_read(struct account *a, const struct folder *f, struct msg *m,
                                uint64_t off, size_t len)
 {

@@ -32,4 +32,6 @@ bool prefetch_await(struct account *a, const struct folder *f, const struct msg 
 bool prefetch_join(struct account *a, const struct folder *f, const struct msg *m,
                    struct waiter *w);
 
+void prefetch_free(struct account *a);
+
 #endif

@@ -1,4 +1,5 @@
-/* The account: one part for each file that keeps something, which that file alone changes.
+/* The account: one part for each file that keeps something, which that file alone changes. (What
+ * prefetch.c asks for because somebody waits counts among the bodies under way.)
  *
  * account.lock guards all of it, every folder and every message; `config`, `hooks` and `pool` do
  * not change once the account is open. It is taken before any lock of the pool's, and never while a

@@ -29,6 +29,12 @@ enum {
 
 /* ---- listings that overtake a load ---- */
 
+static void hungry_add(struct account *a, struct sync *s)
+{
+    s->next_hungry = a->syncs.hungry;
+    a->syncs.hungry = s;
+}
+
 static void hungry_remove(struct account *a, struct sync *s)
 {
     for (struct sync **at = &a->syncs.hungry; *at; at = &(*at)->next_hungry)
@@ -40,10 +46,8 @@ static void hungry_remove(struct account *a, struct sync *s)
 
 void sync_await_rows(struct account *a, struct sync *s, struct waiter *w)
 {
-    if (w && !s->row_waiters) {
-        s->next_hungry = a->syncs.hungry;
-        a->syncs.hungry = s;
-    }
+    if (w && !s->row_waiters)
+        hungry_add(a, s);
     waiter_add(&s->row_waiters, w);
 }
 
@@ -78,6 +82,11 @@ struct waiter *sync_take_waiters(struct account *a)
     DL_FOREACH (a->syncs.running, s)
         waiters_move(&all, &(struct waiter *){take_waiters(a, s)});
     return all;
+}
+
+struct waiter *sync_take_orphans(struct account *a)
+{
+    return waiters_take(&a->syncs.orphans);
 }
 
 /* ---- begin and end ---- */
@@ -162,7 +171,7 @@ void sync_abandon(struct account *a, struct folder *f)
 {
     if (!f->sync)
         return;
-    waiters_move(&a->listings.orphans, &(struct waiter *){take_waiters(a, f->sync)});
+    waiters_move(&a->syncs.orphans, &(struct waiter *){take_waiters(a, f->sync)});
     sync_free(a, f->sync);
 }
 
@@ -183,11 +192,9 @@ void sync_outdated(struct account *a, struct folder *f)
     struct sync *s = sync_begin(a, f, probe, false);
     s->restarts = restarts;
     s->waiters = waiters;
-    if (rows) {
-        s->row_waiters = rows;
-        s->next_hungry = a->syncs.hungry;
-        a->syncs.hungry = s;
-    }
+    s->row_waiters = rows;
+    if (rows)
+        hungry_add(a, s);
 }
 
 void sync_reset(struct account *a, struct folder *f)
@@ -262,7 +269,7 @@ void sync_refused(struct account *a, struct op *op)
         struct folder *f = s->folder;
         tree_noselect(a, f, true);
         sync_outdated(a, f);
-        orphans = waiters_take(&a->listings.orphans);
+        orphans = sync_take_orphans(a);
         s = NULL;
     }
     step_end(a, op, s);

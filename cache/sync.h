@@ -79,6 +79,7 @@ struct sync {
 struct syncs {
     struct sync *running; /* by `prev` and `next` */
     struct sync *hungry;
+    struct waiter *orphans; /* waited for a folder that is gone */
     uint64_t last_number;
 };
 
@@ -117,6 +118,10 @@ void sync_abandon(struct account *a, struct folder *f);
 /* Ends a sync whose step was refused, now that LIST has told whether the mailbox is there. Takes
  * the account's lock. */
 void sync_refused(struct account *a, struct op *op);
+
+/* Takes those who waited for the sync of a folder that is gone, or cannot be looked at: they are to
+ * ask again. */
+struct waiter *sync_take_orphans(struct account *a);
 
 /* Takes all who wait for any sync. */
 struct waiter *sync_take_waiters(struct account *a);

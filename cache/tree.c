@@ -108,6 +108,12 @@ struct folder *tree_path(struct account *a, const char *path)
     return f;
 }
 
+bool tree_choose_top(struct account *a, const char *path)
+{
+    a->tree.top = tree_path(a, path);
+    return a->tree.top != NULL;
+}
+
 /* ---- making and removing ---- */
 
 void folder_renumber(struct account *a, struct folder *f)

@@ -38,6 +38,9 @@ struct folder *tree_next(const struct folder *f);
 /* Looks up a path of file names from the top of the account ("Archive/2025"). */
 struct folder *tree_path(struct account *a, const char *path);
 
+/* Makes the folder at that path what the mount shows as its root: true, if there is one. */
+bool tree_choose_top(struct account *a, const char *path);
+
 /* The child of that name; INBOX in whatever case. */
 struct folder *tree_child(struct account *a, const struct folder *parent, const char *name);
 

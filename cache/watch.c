@@ -322,6 +322,20 @@ static void *watch_main(void *account)
     return NULL;
 }
 
+void watch_init(struct account *a)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->watch.cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+void watch_free(struct account *a)
+{
+    pthread_cond_destroy(&a->watch.cond);
+}
+
 int watch_start(struct account *a)
 {
     int err = pthread_create(&a->watch.thread, NULL, watch_main, a);

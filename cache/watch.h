@@ -38,8 +38,10 @@ struct watch {
     uint64_t n_wakeups;
 };
 
-int watch_start(struct account *a);
+void watch_init(struct account *a);
+int watch_start(struct account *a); /* 0 or -errno */
 void watch_stop(struct account *a);
+void watch_free(struct account *a);
 
 /* Someone asks what is in the folder. */
 void watch_used(struct folder *f);

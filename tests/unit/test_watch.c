@@ -24,7 +24,7 @@ static void setup(struct account *a)
 {
     *a = (struct account){.hooks.folder_changed = folder_changed};
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->watch.cond, NULL);
+    watch_init(a);
     tree_init(a);
     for (unsigned i = 0; i < FOLDERS; i++) {
         unsigned n = i * 7 % FOLDERS;
@@ -40,7 +40,7 @@ static void setup(struct account *a)
 static void teardown(struct account *a)
 {
     tree_free(a);
-    pthread_cond_destroy(&a->watch.cond);
+    watch_free(a);
     pthread_mutex_destroy(&a->lock);
 }
 
