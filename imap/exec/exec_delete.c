@@ -225,13 +225,7 @@ static const struct uidset *spare_of(const struct op *op)
  * of them were deleted through this mount. */
 static bool only_ours(const struct op *op, const struct uidset *listed)
 {
-    struct uidset others = {0};
-    uidset_join(&others, listed);
-    uidset_cut(&others, &deletion_of(op)->left);
-    uidset_cut(&others, spare_of(op));
-    bool none = others.n == 0;
-    uidset_free(&others);
-    return none;
+    return uidset_within(listed, &deletion_of(op)->left, spare_of(op));
 }
 
 static void deleted_listed(struct conn *c, struct op *op)

@@ -235,12 +235,8 @@ static void remove_search(struct conn *c, struct op *op)
 
 static bool all_spare(const struct op *op)
 {
-    struct uidset others = {0};
-    uidset_join(&others, &progress_of(op)->search.found);
-    uidset_cut(&others, &op_as_remove(op)->spare);
-    bool none = others.n == 0;
-    uidset_free(&others);
-    return none && progress_of(op)->search.found.n;
+    const struct uidset *found = &progress_of(op)->search.found, *spare = &op_as_remove(op)->spare;
+    return found->n && uidset_within(found, spare, spare);
 }
 
 static void remove_end(struct conn *c, struct op *op, int err)

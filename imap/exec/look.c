@@ -45,7 +45,8 @@ void look_found(const struct op *op, struct uidset *found)
 {
     const struct look *l = op_class(op)->look(op);
     struct uidset named = {0};
-    uidset_join(&named, &op_class(op)->search(op)->found);
+    uidset_join(&named, &l->asked);
+    uidset_keep(&named, &op_class(op)->search(op)->found);
     uidset_join(&named, &l->there);
     uidset_keep(&named, &l->asked);
     uidset_join(found, &named);

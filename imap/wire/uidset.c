@@ -256,17 +256,37 @@ void uidset_keep(struct uidset *s, const struct uidset *only)
 
 void uidset_cut(struct uidset *s, const struct uidset *less)
 {
-    struct uidset others = {0};
-    uint64_t lo = 1;
-    for (size_t i = 0; i < less->n; i++) {
-        if (less->r[i].lo > lo)
-            uidset_add(&others, (uint32_t)lo, less->r[i].lo - 1);
-        lo = (uint64_t)less->r[i].hi + 1;
+    struct uidset left = {0};
+    size_t first = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        uint64_t lo = s->r[i].lo, hi = s->r[i].hi;
+        while (first < less->n && less->r[first].hi < lo)
+            first++;
+        for (size_t k = first; k < less->n && less->r[k].lo <= hi; k++) {
+            if (less->r[k].lo > lo)
+                uidset_add(&left, (uint32_t)lo, less->r[k].lo - 1);
+            lo = (uint64_t)less->r[k].hi + 1;
+        }
+        if (lo <= hi)
+            uidset_add(&left, (uint32_t)lo, (uint32_t)hi);
     }
-    if (lo <= UINT32_MAX)
-        uidset_add(&others, (uint32_t)lo, UINT32_MAX);
-    uidset_keep(s, &others);
-    uidset_free(&others);
+    uidset_free(s);
+    *s = left;
+}
+
+bool uidset_within(const struct uidset *s, const struct uidset *a, const struct uidset *b)
+{
+    for (size_t i = 0; i < s->n; i++)
+        for (uint64_t uid = s->r[i].lo; uid <= s->r[i].hi;) {
+            size_t in_a = lower(a, (uint32_t)uid), in_b = lower(b, (uint32_t)uid);
+            if (in_a < a->n && a->r[in_a].lo <= uid)
+                uid = (uint64_t)a->r[in_a].hi + 1;
+            else if (in_b < b->n && b->r[in_b].lo <= uid)
+                uid = (uint64_t)b->r[in_b].hi + 1;
+            else
+                return false;
+        }
+    return true;
 }
 
 bool uidset_has(const struct uidset *s, uint32_t uid)

@@ -39,11 +39,15 @@ void uidset_remove(struct uidset *s, uint32_t uid);
 
 bool uidset_has(const struct uidset *s, uint32_t uid);
 
-/* Adds all of `more`; takes out all of `less`; takes out all that is not in `only`. Of two short
- * sets; linear, but for the first where it adds in the middle. */
+/* Adds all of `more`; takes out all of `less`; takes out all that is not in `only`. `s` and `more`
+ * are short, the other two may be a server's. Linear, but for the first where it adds in the
+ * middle. */
 void uidset_join(struct uidset *s, const struct uidset *more);
 void uidset_cut(struct uidset *s, const struct uidset *less);
 void uidset_keep(struct uidset *s, const struct uidset *only);
+
+/* Is each UID of `s`, which may be a server's, in one of the other two? */
+bool uidset_within(const struct uidset *s, const struct uidset *a, const struct uidset *b);
 
 /* Would it be added without another range? */
 bool uidset_touches(const struct uidset *s, uint32_t uid);

@@ -280,6 +280,46 @@ static void test_pairs(void **state)
     }
 }
 
+/* Random sets against one UID after the other. */
+static void test_random_pairs(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 2000; round++) {
+        struct uidset s[4] = {{0}};
+        for (unsigned i = 0; i < 3; i++)
+            for (unsigned n = (unsigned)rand() % 6; n; n--) {
+                uint32_t lo = 1 + (uint32_t)rand() % 30;
+                uidset_add(&s[i], lo, lo + (uint32_t)rand() % 6);
+            }
+        bool within = true;
+        uidset_join(&s[3], &s[0]);
+        uidset_cut(&s[3], &s[1]);
+        for (uint32_t uid = 1; uid < 40; uid++) {
+            bool left = uidset_has(&s[0], uid) && !uidset_has(&s[1], uid);
+            assert_int_equal(uidset_has(&s[3], uid), left);
+            within &= !left || uidset_has(&s[2], uid);
+        }
+        check_shape(&s[3]);
+        assert_int_equal(uidset_within(&s[0], &s[1], &s[2]), within);
+        for (unsigned i = 0; i < 4; i++)
+            uidset_free(&s[i]);
+    }
+}
+
+static void test_within(void **state)
+{
+    (void)state;
+    struct uidset all = {0}, low = {0}, none = {0};
+    uidset_add(&all, 1, UINT32_MAX);
+    uidset_add(&low, 1, UINT32_MAX - 1);
+    assert_true(uidset_within(&none, &none, &none));
+    assert_true(uidset_within(&all, &all, &none));
+    assert_true(uidset_within(&all, &low, &all));
+    assert_false(uidset_within(&all, &low, &none));
+    uidset_free(&all);
+    uidset_free(&low);
+}
+
 static const struct {
     const char *src, *dst;
     uint32_t uid;
@@ -327,10 +367,11 @@ static void test_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_adds),
-        cmocka_unit_test(test_add),    cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_remove), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_map),    cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_parse),        cmocka_unit_test(test_parse_adds),
+        cmocka_unit_test(test_add),          cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_remove),       cmocka_unit_test(test_large),
+        cmocka_unit_test(test_map),          cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_random_pairs), cmocka_unit_test(test_within),
     };
     return cmocka_run_group_tests_name("uidset", tests, NULL, NULL);
 }
