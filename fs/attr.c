@@ -11,8 +11,8 @@
 static void attr_common(const struct fs *fs, struct stat *st, mode_t type, mode_t mode)
 {
     memset(st, 0, sizeof *st);
-    if (fs->opt->attr.umask_given)
-        mode = (S_ISDIR(type) ? 0777 : 0666) & ~fs->opt->attr.umask;
+    if (fs->opt->attr.umask >= 0)
+        mode = (S_ISDIR(type) ? 0777 : 0666) & ~(mode_t)fs->opt->attr.umask;
     st->st_mode = type | mode;
     st->st_uid = fs->uid;
     st->st_gid = fs->gid;
@@ -52,7 +52,7 @@ void attr_control(struct fs *fs, struct node n, struct stat *st)
         attr_common(fs, st, S_IFDIR, 0500);
     else
         attr_common(fs, st, S_IFREG, 0400);
-    if (!fs->opt->attr.umask_given)
+    if (fs->opt->attr.umask < 0)
         st->st_mode &= ~(mode_t)0222;
     st->st_ino = ino_of(n);
     if (n.kind == NODE_STATUS)

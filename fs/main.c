@@ -494,7 +494,9 @@ int main(int argc, char **argv)
     if (options_parse(&o, &args, &why) != 0) {
         status = complain(&why);
     } else if (o.help) {
-        fputs(options_usage, stdout);
+        options_usage(&why);
+        fputs(buf_str(&why), stdout);
+        buf_free(&why);
     } else if (o.version) {
         printf("imapfs %s\n", IMAPFS_VERSION);
     } else {

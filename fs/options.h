@@ -19,8 +19,7 @@ struct tls_options {
 /* What stat(2) says of every file. */
 struct attr_options {
     long uid, gid; /* -1: the mounting user's */
-    bool umask_given;
-    mode_t umask;
+    long umask;    /* -1: none was given */
 };
 
 struct options {
@@ -49,7 +48,7 @@ struct options {
 int options_parse(struct options *o, struct fuse_args *args, struct buf *why);
 void options_free(struct options *o);
 
-/* The text for -h. */
-extern const char options_usage[];
+/* Appends the text for -h. */
+void options_usage(struct buf *out);
 
 #endif
