@@ -8,27 +8,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What each asks and answers: exec/op_read.h, exec/op_message.h, exec/op_mailbox.h. */
-enum op_kind {
-    OP_LIST,
-    OP_CHECK,
-    OP_META,
-    OP_FLAGS,
-    OP_SEARCH,
-    OP_BODY,
-    OP_BODIES,
-    OP_HEADER,
-    OP_MOVE,
-    OP_COPY,
-    OP_APPEND,
-    OP_DELETE,
-    OP_STORE,
-    OP_CREATE,
-    OP_REMOVE,
-    OP_RENAME,
-    OP_QUOTA,
-    OP_KINDS,
-};
+/* All kinds, each with the name of its class (exec_list). What each asks and answers:
+ * exec/op_read.h, exec/op_message.h, exec/op_mailbox.h. */
+#define OP_KINDS_OF(X)                                                                             \
+    X(LIST, list)                                                                                  \
+    X(CHECK, check)                                                                                \
+    X(META, meta)                                                                                  \
+    X(FLAGS, flags)                                                                                \
+    X(SEARCH, search)                                                                              \
+    X(BODY, body)                                                                                  \
+    X(BODIES, bodies)                                                                              \
+    X(HEADER, header)                                                                              \
+    X(MOVE, move)                                                                                  \
+    X(COPY, copy)                                                                                  \
+    X(APPEND, append)                                                                              \
+    X(DELETE, delete)                                                                              \
+    X(STORE, store)                                                                                \
+    X(CREATE, create)                                                                              \
+    X(REMOVE, remove)                                                                              \
+    X(RENAME, rename)                                                                              \
+    X(QUOTA, quota)
+
+#define OP_ENUM(kind, name) OP_##kind,
+enum op_kind { OP_KINDS_OF(OP_ENUM) OP_KINDS };
+#undef OP_ENUM
 
 /* What is said to have changed in a mailbox, where no UID tells it. */
 enum pool_change { CHANGE_EXISTS = 1, CHANGE_EXPUNGE = 2, CHANGE_FLAGS = 4, CHANGE_POLL = 8 };

@@ -9,14 +9,9 @@
 
 const struct op_class *op_class(const struct op *op)
 {
-    static const struct op_class *const classes[OP_KINDS] = {
-        [OP_LIST] = &exec_list,     [OP_CHECK] = &exec_check,   [OP_META] = &exec_meta,
-        [OP_FLAGS] = &exec_flags,   [OP_SEARCH] = &exec_search, [OP_BODY] = &exec_body,
-        [OP_BODIES] = &exec_bodies, [OP_HEADER] = &exec_header, [OP_MOVE] = &exec_move,
-        [OP_COPY] = &exec_copy,     [OP_DELETE] = &exec_delete, [OP_STORE] = &exec_store,
-        [OP_CREATE] = &exec_create, [OP_REMOVE] = &exec_remove, [OP_RENAME] = &exec_rename,
-        [OP_QUOTA] = &exec_quota,   [OP_APPEND] = &exec_append,
-    };
+#define CLASS(kind, name) [OP_##kind] = &exec_##name,
+    static const struct op_class *const classes[OP_KINDS] = {OP_KINDS_OF(CLASS)};
+#undef CLASS
     return classes[op->kind];
 }
 

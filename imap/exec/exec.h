@@ -4,11 +4,10 @@
 
 #include "imap/conn/conn.h"
 
-extern const struct op_class exec_list, exec_check, exec_meta, exec_flags, exec_search, exec_body,
-    exec_bodies, exec_header, exec_quota;
-extern const struct op_class exec_move, exec_copy, exec_delete, exec_store;
-extern const struct op_class exec_create, exec_remove, exec_rename;
-extern const struct op_class exec_append;
+/* exec_list and the others, each beside what it is made of. */
+#define EXEC_CLASS(kind, name) extern const struct op_class exec_##name;
+OP_KINDS_OF(EXEC_CLASS)
+#undef EXEC_CLASS
 
 /* True the first time, with *again of the operation's progress. A connection may not have heard yet
  * of a message that just arrived; servers then say OK and do nothing, and with that very answer
