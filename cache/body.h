@@ -18,6 +18,7 @@ enum { BODY_FIRST_WINDOW = 64 * 1024 };
 struct bodies {
     struct kept *all; /* a hash table, in the order of use */
     size_t bytes;     /* of bodies that are here */
+    size_t n_chunks;  /* that these came in */
     size_t inflight;  /* bytes that somebody waits for and are under way */
     enum { PIECES_UNKNOWN, PIECES_YES, PIECES_NO } pieces; /* do large windows come in pieces? */
     bool windows;           /* the server was seen to send the window that was asked for */

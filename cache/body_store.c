@@ -45,6 +45,7 @@ static void drop_chunk(struct account *a, struct body *b, struct chunk *c)
 {
     DL_DELETE(b->chunks, c);
     a->bodies.bytes -= c->len;
+    a->bodies.n_chunks--;
     blob_unref(c->bytes);
     free(c);
 }
@@ -91,12 +92,19 @@ void bodies_free(struct account *a)
         drop_body(a, &k->body);
 }
 
+/* Is there more than may be kept? */
+static bool too_much(const struct account *a)
+{
+    return a->bodies.bytes > a->config->cache || HASH_COUNT(a->bodies.all) > LIMIT_BODIES ||
+           a->bodies.n_chunks > LIMIT_CHUNKS;
+}
+
 void bodies_evict(struct account *a, struct body *keep, uint64_t reader)
 {
     struct kept *k, *tmp;
     HASH_ITER (hh, a->bodies.all, k, tmp) {
         struct body *b = &k->body;
-        if (a->bodies.bytes <= a->config->cache && HASH_COUNT(a->bodies.all) <= LIMIT_BODIES)
+        if (!too_much(a))
             return;
         if (b == keep)
             continue;
@@ -104,8 +112,7 @@ void bodies_evict(struct account *a, struct body *keep, uint64_t reader)
         if (!b->fetches && !b->no_data && !b->extent.probes)
             free_body(a, b);
     }
-    while (a->bodies.bytes > a->config->cache && keep && keep->chunks &&
-           keep->chunks->off + keep->chunks->len <= reader)
+    while (too_much(a) && keep && keep->chunks && keep->chunks->off + keep->chunks->len <= reader)
         drop_chunk(a, keep, keep->chunks);
 }
 
@@ -137,6 +144,7 @@ void body_keep(struct account *a, struct body *b, uint64_t off, struct blob *byt
     c->len = bytes->len;
     c->bytes = blob_ref(bytes);
     a->bodies.bytes += c->len;
+    a->bodies.n_chunks++;
     DL_INSERT_INORDER(b->chunks, c, by_offset);
 }
 

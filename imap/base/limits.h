@@ -31,6 +31,9 @@
 /* Messages of which something is kept or being asked for, however short they are. */
 #define LIMIT_BODIES 65536u
 
+/* The pieces that what is kept of them came in, however short those are. */
+#define LIMIT_CHUNKS (4u * LIMIT_BODIES)
+
 /* One message. RFC822.SIZE had 32 bits in IMAP4rev1; a larger one is no size. */
 #define LIMIT_MESSAGE 0xffffffffull
 
