@@ -619,12 +619,40 @@ static void test_let_go(void **state)
     end(&s);
 }
 
+/* What others ask of a connection is told once; to let go of its mailbox only when it is not busy.
+ */
+static void test_turn(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct conn *c = begin(&s);
+    struct lane *l = &s.lanes[1];
+    l->asked = (struct lane_asked){.unselect = true, .reselect = true, .watch = true};
+    struct turn busy = pool_turn(&s.pool, c, true, true);
+    assert_true(!busy.unselect && busy.reselect && busy.watch && !busy.finished);
+    struct turn idle = pool_turn(&s.pool, c, true, false);
+    assert_true(idle.unselect && !idle.reselect && !idle.watch);
+    assert_false(pool_turn(&s.pool, c, true, false).unselect);
+
+    struct op *flags = queue_flags(&s);
+    assert_null(pool_turn(&s.pool, c, false, false).op);
+    struct turn work = pool_turn(&s.pool, c, true, false);
+    assert_ptr_equal(work.op, flags);
+    assert_false(work.refused);
+    pool_done(&s.pool, c, flags, 0);
+    pool_become_locked(&s.pool, LIFE_CLOSING);
+    struct turn last = pool_turn(&s.pool, c, true, false);
+    assert_true(last.finished && last.due == INT64_MAX);
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_settled_before_a_stream),
         cmocka_unit_test(test_let_go),
+        cmocka_unit_test(test_turn),
     };
     return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
 }
