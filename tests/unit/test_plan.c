@@ -18,11 +18,11 @@ struct plan {
 };
 
 /* The mailbox as NOOP tells of it, and as SELECT does. */
-#define NOOP(next, n) .now = {.uidvalidity = 7, .uidnext = next, .exists = n}
+#define NOOP(next, n) .now = {.uidvalidity = 7, .uidnext = (next), .exists = (n)}
 #define SELECT(validity, next, n, ...)                                                             \
-    .now = {.uidvalidity = validity,                                                               \
-            .uidnext = next,                                                                       \
-            .exists = n,                                                                           \
+    .now = {.uidvalidity = (validity),                                                             \
+            .uidnext = (next),                                                                     \
+            .exists = (n),                                                                         \
             .fresh = true,                                                                         \
             .current = true,                                                                       \
             __VA_ARGS__}
