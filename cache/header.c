@@ -105,19 +105,24 @@ static bool is_kept(const char *line, size_t len)
     return false;
 }
 
-/* Appends the fields that are kept. Returns whether the whole header was there. */
-static bool cut_fields(const char *p, size_t len, struct buf *out)
+/* Appends the fields that are kept. Returns 1 when the whole header was there, else 0; -ENOMEM. Of
+ * a longer one than LIMIT_HEADER the rest is not there. */
+static int cut_fields(const char *p, size_t len, struct buf *out)
 {
-    const char *end = p + len;
+    const char *end = p + (len < LIMIT_HEADER ? len : LIMIT_HEADER);
     while (p < end && *p != '\n' && !(*p == '\r' && p + 1 < end && p[1] == '\n')) {
         const char *line = p;
         do
             p = line_end(p, end);
         while (p < end && (*p == ' ' || *p == '\t'));
         size_t n = (size_t)(p - line);
-        if (is_kept(line, n))
-            buf_add(out, line, n < FIELD_MOST ? n : FIELD_MOST);
-        if (n > FIELD_MOST && is_kept(line, n))
+        if (!is_kept(line, n))
+            continue;
+        size_t kept = n < FIELD_MOST ? n : FIELD_MOST;
+        if (!buf_try(out, kept + 2))
+            return -ENOMEM;
+        buf_add(out, line, kept);
+        if (n > FIELD_MOST)
             buf_adds(out, "\r\n");
     }
     return p < end;
@@ -146,9 +151,10 @@ static struct header *cut(struct account *a, const struct folder *f, const struc
 {
     struct buf fields = {0};
     struct str begin = body_begin(a, f->gen, m->uid);
-    bool whole = begin.n && (cut_fields(begin.p, begin.n, &fields) ||
-                             (m->flags & MSG_SIZED && begin.n >= m->size));
-    struct header *h = whole ? add_header(a, msg_number(f->gen, m->uid)) : NULL;
+    int whole = begin.n ? cut_fields(begin.p, begin.n, &fields) : 0;
+    if (whole == 0)
+        whole = begin.n && m->flags & MSG_SIZED && begin.n >= m->size;
+    struct header *h = whole > 0 ? add_header(a, msg_number(f->gen, m->uid)) : NULL;
     if (h)
         keep(a, h, &fields);
     buf_free(&fields);
@@ -170,11 +176,12 @@ static void on_header_bytes(struct op_header *op, uint32_t uid, struct blob *byt
     struct account *a = set->a;
     struct buf fields = {0};
     struct waiter *woken = NULL;
-    if (!bytes) {
+    if (!bytes || cut_fields(bytes->data, bytes->len, &fields) < 0) {
         set->no_memory = true;
+        buf_free(&fields);
+        blob_unref(bytes);
         return;
     }
-    cut_fields(bytes->data, bytes->len < LIMIT_HEADER ? bytes->len : LIMIT_HEADER, &fields);
     account_lock(a);
     struct header *h = find_header(a, msg_number(set->gen, uid));
     if (h && !h->here) {

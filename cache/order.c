@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "imap/base/mem.h"
+
 enum { MOST = 250000 }; /* messages that are sorted, which takes some 30 ms */
 
 int order_compare(struct place a, struct place b)
@@ -34,7 +36,7 @@ bool order_make(struct order *o, enum order_kind kind, const struct msgtable *t)
     if (kind != ORDER_UID) {
         if (!t->live || t->live > MOST)
             return false;
-        made.v = malloc(t->live * sizeof *made.v);
+        made.v = mem_try(NULL, t->live * sizeof *made.v);
         if (!made.v)
             return false;
         struct msgplace at = {0};
