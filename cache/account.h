@@ -152,9 +152,10 @@ int account_find(struct account *a, uint32_t folder, uint32_t uid, enum trust tr
 void account_look(struct account *a, uint32_t folder, enum trust trust, int64_t asked);
 
 /* May the layer above believe, from now on for ACCOUNT_PROMISE seconds, that account_hooks.msg_gone
- * tells of every message that goes from the folder, whoever deletes it? Only of folders that are
- * loaded, and of these of such that the server tells of, and of a few others that are looked at
- * every `poll` seconds as long as that holds. */
+ * tells of every message that goes from the folder, whoever deletes it, or msg_unsure that this is
+ * not so any more? Only of folders that are loaded, or just being loaded, and of these of such that
+ * the server tells of, and of a few others that are looked at every `poll` seconds as long as that
+ * holds. */
 bool account_promise(struct account *a, uint32_t folder);
 
 /* A message by its number, as far as is known; follows moves made through this mount. -ESTALE. */

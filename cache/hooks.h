@@ -17,6 +17,9 @@ struct account_hooks {
     size_t (*label)(const char *header, size_t len, char *out, size_t cap);
     /* A message is no longer to be seen in `m->folder`. */
     void (*msg_gone)(void *ctx, const struct msg_info *m);
+    /* It is perhaps still there, but what was promised of it is not kept any more: its name is to
+     * be asked for again. */
+    void (*msg_unsure)(void *ctx, const struct msg_info *m);
     /* All bytes of a message, before anyone has read them: the callee's reference. To be answered
      * by account_stored(). NULL: never wanted. */
     void (*msg_bytes)(void *ctx, uint32_t gen, uint32_t uid, struct blob *bytes);

@@ -150,13 +150,15 @@ static void sync_succeed(struct sync *s)
 static struct waiter *sync_end(struct account *a, struct sync *s, int err)
 {
     struct folder *f = s->folder;
-    bool met = !err && !s->probe;
+    bool met = !err && !s->probe, broken = err && !s->probe && !f->facts.loaded;
     if (err)
         f->watch.hints |= s->hints;
     else
         sync_succeed(s);
     struct waiter *woken = take_waiters(a, s);
     sync_free(a, s);
+    if (broken)
+        watch_withdraw(a, f);
     if (err && f->facts.loaded && f->watch.hints)
         f->watch.not_before = clock_ms() + RETRY_LATER;
     if (met)

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "cache/folder.h"
+#include "cache/messages.h"
 #include "cache/state.h"
 #include "imap/base/clock.h"
 #include "imap/base/limits.h"
@@ -102,15 +103,15 @@ static bool has_place(struct account *a, const struct folder *f, int64_t now)
     return n < PROMISED;
 }
 
-/* Nothing is promised of a folder that is not loaded: should the load break off, nobody would look
- * what has become of the messages that it has named. */
+/* Of a folder that is not loaded something is promised while a load runs. Should that break off,
+ * nobody looks what becomes of the messages that it has named: watch_withdraw(). */
 bool account_promise(struct account *a, uint32_t folder)
 {
     account_lock(a);
     struct folder *f = folder_by_id(a, folder);
     int64_t now = awake_ms();
     bool just_now = f && f->watch.promised_until - now > ACCOUNT_PROMISE * 1000 - 1000;
-    bool may = just_now || (f && f->facts.loaded &&
+    bool may = just_now || (f && (f->facts.loaded || (f->sync && !f->sync->probe)) &&
                             (pool_tells_all(a->pool) || (polls_often(a) && has_place(a, f, now))));
     if (may && !just_now)
         f->watch.promised_until = now + ACCOUNT_PROMISE * 1000;
@@ -122,6 +123,21 @@ void watch_unpromise(struct account *a, struct folder *f)
 {
     f->watch.promised_until = 0;
     a->watch.promises_full_until = 0; /* its place is free */
+}
+
+void watch_withdraw(struct account *a, struct folder *f)
+{
+    if (f->watch.promised_until <= awake_ms())
+        return;
+    struct msgplace at = {0};
+    for (struct msg *m; (m = msgtable_walk(&f->facts.msgs, &at)) != NULL;) {
+        struct msg_info info;
+        if (!msg_visible(m))
+            continue;
+        msg_describe(a, f, m, &info);
+        a->hooks.msg_unsure(a->hooks.ctx, &info);
+    }
+    watch_unpromise(a, f);
 }
 
 /* ---- what is due ---- */

@@ -49,6 +49,9 @@ void watch_used(struct folder *f);
 /* All messages of the folder were told to be gone: no more was promised (account_promise()). */
 void watch_unpromise(struct account *a, struct folder *f);
 
+/* A load of the folder has broken off: what was promised of its messages is taken back. */
+void watch_withdraw(struct account *a, struct folder *f);
+
 /* Has a folder with hints looked at soon. */
 void watch_folder(struct account *a, struct folder *f);
 

@@ -180,6 +180,14 @@ static void on_msg_gone(void *ctx, const struct msg_info *m)
     notify_gone(fs->notifier, ino_folder(m->folder), name, ino_message(m->gen, m->uid));
 }
 
+static void on_msg_unsure(void *ctx, const struct msg_info *m)
+{
+    struct fs *fs = ctx;
+    char name[256];
+    message_name(fs, m, name);
+    notify_entry(fs->notifier, ino_folder(m->folder), name);
+}
+
 static void on_msg_bytes(void *ctx, uint32_t gen, uint32_t uid, struct blob *bytes)
 {
     store_put(((struct fs *)ctx)->store, gen, uid, bytes);
@@ -328,6 +336,7 @@ static int run(struct fs *fs, struct account_config *config, struct fuse_session
     struct buf why = {0};
     const struct account_hooks hooks = {.label = name_label,
                                         .msg_gone = on_msg_gone,
+                                        .msg_unsure = on_msg_unsure,
                                         .msg_bytes = on_msg_bytes,
                                         .event = on_event,
                                         .folder_changed = on_folder_changed,

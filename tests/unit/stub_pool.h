@@ -420,6 +420,14 @@ static inline void stub_on_came(void *ctx, uint32_t folder, uint32_t uid)
     pthread_mutex_unlock(&s->lock);
 }
 
+static inline void stub_on_unsure(void *ctx, const struct msg_info *m)
+{
+    struct stub *s = ctx;
+    pthread_mutex_lock(&s->lock);
+    buf_addf(&s->kernel, "unsure %u; ", m->uid);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static inline void stub_on_stale(void *ctx, uint32_t parent, const char *name)
 {
     struct stub *s = ctx;
@@ -439,6 +447,7 @@ static inline void *stub_open_main(void *ctx)
                                         .folder_changed = stub_on_folder_changed,
                                         .msg_size = stub_on_size,
                                         .msg_came = stub_on_came,
+                                        .msg_unsure = stub_on_unsure,
                                         .entry_stale = stub_on_stale,
                                         .ctx = s};
     s->account = account_open(&s->config, &hooks, &why);

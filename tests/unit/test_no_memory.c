@@ -315,6 +315,7 @@ static struct account *open_account(const struct account_config *config)
     struct buf why = {0};
     const struct account_hooks hooks = {.label = label,
                                         .msg_gone = on_message,
+                                        .msg_unsure = on_message,
                                         .event = on_event,
                                         .folder_changed = on_folder,
                                         .msg_size = on_number,

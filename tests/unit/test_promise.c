@@ -96,10 +96,9 @@ static void test_not_loaded(void **state)
     uint32_t inbox = stub_folder(&s, "INBOX");
     assert_false(account_promise(s.account, inbox));
     stub_ask(&s, inbox, &q);
-    assert_false(account_promise(s.account, inbox));
     stub_answer_look(stub_take(OP_CHECK), 7, 3, 2, 0);
     struct op *op = stub_take(OP_META);
-    assert_false(account_promise(s.account, inbox));
+    assert_true(account_promise(s.account, inbox));
     assert_false(account_promise(s.account, inbox + 100));
     stub_answer(op, -ENOTCONN);
     assert_int_equal(asker_wait(&q), -ENOTCONN);
@@ -109,8 +108,8 @@ static void test_not_loaded(void **state)
     stub_close(&s);
 }
 
-/* A first load names some messages, and ends like this: nobody looks any more what becomes of them.
- */
+/* A first load names some messages, and ends like this: nobody looks any more what becomes of them,
+ * and so the kernel is to ask for their names again. */
 static void load_ends(int err, uint32_t uidvalidity)
 {
     struct stub s = {0};
@@ -127,11 +126,10 @@ static void load_ends(int err, uint32_t uidvalidity)
     stub_meta("INBOX", 7, 2, 2, "");
     assert_int_equal(account_list(s.account, inbox, 0, &m, 1, &n, NULL), 0);
     assert_int_equal(n, 1);
-    assert_false(account_promise(s.account, inbox));
+    assert_true(account_promise(s.account, inbox));
     stub_answer(meta, err);
     if (err == -ESTALE) { /* it is begun anew */
         stub_answer_look(stub_take(OP_CHECK), uidvalidity, 4, 3, 0);
-        assert_false(account_promise(s.account, inbox));
         stub_answer(stub_take(OP_META), -ENOTCONN);
     }
     if (err == -EIO) { /* refused, it is tried in other ways */
@@ -140,6 +138,10 @@ static void load_ends(int err, uint32_t uidvalidity)
         stub_answer_list(stub_take(OP_LIST), "INBOX");
     }
     assert_int_not_equal(asker_wait(&q), 0);
+    pthread_mutex_lock(&s.lock);
+    assert_string_equal(buf_str(&s.kernel),
+                        err == -ESTALE ? "gone 1; gone 2; " : "unsure 1; unsure 2; ");
+    pthread_mutex_unlock(&s.lock);
     assert_false(account_promise(s.account, inbox));
     stub_close(&s);
 }
@@ -170,8 +172,8 @@ static void test_remade(void **state)
     pthread_mutex_lock(&s.lock);
     assert_string_equal(buf_str(&s.kernel), "gone 1; ");
     pthread_mutex_unlock(&s.lock);
+    assert_true(promise(&s, PLACES)); /* the place of the one that was forgotten */
     assert_false(promise(&s, 0));
-    assert_true(promise(&s, PLACES));
     stub_answer(meta, -ENOTCONN);
     assert_int_equal(asker_wait(&q), -ENOTCONN);
     assert_false(promise(&s, 0));
