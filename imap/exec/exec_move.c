@@ -60,6 +60,10 @@ static void move_by_copy(struct conn *c, struct op *op)
     struct transfer *t = transfer_of(op);
     transfer_see_nothing(op);
     t->by_copy = true;
+    /* Behind a MOVE that was not understood: should they be gone when this is asked again, then by
+     * another's hand. */
+    if (!t->unsure)
+        t->phase = PHASE_BEGIN;
     /* What the copy's UID is concluded from, where COPYUID does not tell it, is asked for now. */
     bool told = caps_has(&c->caps, CAP_UIDPLUS);
     if (told && !t->arrival.uidnext) {
