@@ -123,6 +123,19 @@ static void conclude(struct conn *c, struct op *op)
         transfer_finish(c, op, 0);
 }
 
+/* The server refuses what is left. Those of an earlier COPY are to be deleted all the same, unless
+ * it is all asked again. */
+static void fail_left(struct conn *c, struct op *op, int err)
+{
+    struct transfer *t = transfer_of(op);
+    if (t->left.n && (err == -EBUSY || !t->copied.n)) {
+        transfer_finish(c, op, err);
+        return;
+    }
+    transfer_give_up(op, &t->left, err);
+    conclude(c, op);
+}
+
 static void move_begin(struct conn *c, struct op *op)
 {
     struct transfer *t = transfer_of(op);
@@ -341,7 +354,7 @@ static void move_refused(struct conn *c, struct op *op, int err, enum resp_cond 
     uidset_keep(&mapped, &t->deletion.expunged);
     transfer_moved(op, &mapped);
     uidset_free(&mapped);
-    transfer_finish(c, op, t->left.n ? err : 0);
+    fail_left(c, op, err);
 }
 
 static void looked_after_refusal(struct conn *c, struct op *op)
@@ -349,7 +362,7 @@ static void looked_after_refusal(struct conn *c, struct op *op)
     struct uidset found = {0}, missing = {0};
     transfer_divide(op, &found, &missing);
     transfer_moved(op, &missing);
-    transfer_finish(c, op, found.n ? transfer_of(op)->refused : 0);
+    fail_left(c, op, transfer_of(op)->refused);
     uidset_free(&found);
     uidset_free(&missing);
 }
@@ -369,13 +382,8 @@ static void copy_answered(struct conn *c, struct op *op, const struct response *
     int err = outcome_errno(r);
     if (r->cond == COND_NO)
         t->phase = PHASE_BEGIN; /* nothing was copied */
-    if (err && err != -EBUSY && op->kind == OP_MOVE && t->copied.n) {
-        transfer_give_up(op, &t->left, err); /* those of an earlier COPY are to be deleted */
-        move_delete(c, op);
-        return;
-    }
     if (err) {
-        transfer_finish(c, op, err);
+        fail_left(c, op, err);
         return;
     }
     transfer_proven(op);
