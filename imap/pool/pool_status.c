@@ -18,9 +18,10 @@ void pool_status(struct pool *p, struct buf *out)
             buf_addf(out, ", %s, mailbox %s, operations %u%s",
                      l->facts.cipher[0] ? l->facts.cipher : "no TLS",
                      l->box.name ? l->box.name : "-", l->work.load,
-                     l->watch.notified ? ", told of changes (NOTIFY)"
-                     : l->watch.on     ? ", told of changes (IDLE)"
-                                       : "");
+                     l->watch.notified && l->watch.on ? ", told of changes (NOTIFY), at once (IDLE)"
+                     : l->watch.notified              ? ", told of changes (NOTIFY)"
+                     : l->watch.on                    ? ", told of changes (IDLE)"
+                                                      : "");
         buf_addc(out, '\n');
         in += l->conn.counters.received;
         sent += l->conn.counters.sent;

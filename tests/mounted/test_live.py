@@ -852,14 +852,17 @@ def test_done_goes_with_the_next_command(live, make_proxy, make_mount):
     for path in paths.values():
         os.stat(path)
 
+    def accepted():
+        return re.search(r'^connection 0: .*told of changes .*\(IDLE\)', status_text(mail), re.M)
+
     def once(change, *commands):
         """One flight up: DONE and the commands."""
         assert wait_until(lambda: proxy.writes and re.search(rb'IDLE\r\n$', proxy.writes[-1]) and
-                          idles(mail), SOON), proxy.writes
+                          accepted(), SOON), proxy.writes
         proxy.reset_counters()
         change()
         writes = [w for w in list(proxy.writes) if w.startswith(b'DONE')]
-        assert len(writes) == 1, writes
+        assert len(writes) == 1, list(proxy.writes)
         assert re.fullmatch('DONE\r\n' + ''.join(rf'A\d+ {c}\r\n' for c in commands),
                             writes[0].decode()), writes
 
