@@ -251,17 +251,25 @@ static void deleted_listed(struct conn *c, struct op *op)
     }
 }
 
+/* Of those that are left, the ones that a look has not found. */
+static void not_found(const struct op *op, struct uidset *missing)
+{
+    struct uidset found = {0};
+    look_found(op, &found);
+    uidset_join(missing, &deletion_of(op)->left);
+    uidset_cut(missing, &found);
+    uidset_free(&found);
+}
+
 static void looked_before(struct conn *c, struct op *op, int err)
 {
     struct deletion *d = deletion_of(op);
-    struct uidset found = {0}, missing = {0};
+    struct uidset missing = {0};
     if (err) {
         delete_finish(c, op, err);
         return;
     }
-    look_found(op, &found);
-    uidset_join(&missing, &d->left);
-    uidset_cut(&missing, &found);
+    not_found(op, &missing);
     if (missing.n && exec_once_more(&d->again)) {
         look_ask(c, op, &d->left, DELETE_LOOK);
     } else {
@@ -271,7 +279,6 @@ static void looked_before(struct conn *c, struct op *op, int err)
         else
             next(c, op);
     }
-    uidset_free(&found);
     uidset_free(&missing);
 }
 
@@ -311,16 +318,13 @@ out:
 static void looked_after(struct conn *c, struct op *op, int step, int err)
 {
     struct deletion *d = deletion_of(op);
-    struct uidset found = {0}, missing = {0};
+    struct uidset missing = {0};
     if (err) {
         delete_finish(c, op, err);
         return;
     }
-    look_found(op, &found);
-    uidset_join(&missing, &d->left);
-    uidset_cut(&missing, &found);
+    not_found(op, &missing);
     settle(d, &missing, &d->gone);
-    uidset_free(&found);
     uidset_free(&missing);
     if (d->left.n)
         stayed(c, op, step);
