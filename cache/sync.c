@@ -5,7 +5,7 @@
  * asks for, one step after the other: metadata of new messages, changed flags, which UIDs are left,
  * metadata of UIDs that came without (holes.c). A step that the server refuses is made good by the
  * next ones: all UIDs are found, and what can be had of them. When nothing changed, the look is
- * all. Rows come as events while a step runs; messages.c takes them in, whoever asked for them. */
+ * all. Rows come as events while a step runs; rows.c takes them in, whoever asked for them. */
 #include "cache/sync.h"
 
 #include <assert.h>
